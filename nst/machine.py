@@ -1,0 +1,147 @@
+"""What this machine offers: device, processors, memory, and which precision is faster on it.
+
+A calibration runs once and is kept in the user's cache folder. Precisions are chosen by timing:
+a processor without bfloat16 matrix instructions emulates them, slower than float32.
+"""
+
+import ctypes
+import json
+import os
+import platform
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+import psutil
+import torch
+from torch import Tensor
+
+from nst.backbones import Backbone
+from nst.losses import gram_matrix, style_loss
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+PROBE_SIDES = (128, 384)  # square pictures whose steps are timed
+PROBE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Seconds of a VGG-19 step: `fixed` + `per_pixel` times the pixels, in `precision`.
+
+    `float32_per_pixel` is the same slope in float32, for runs that ask for it.
+    """
+
+    precision: str
+    fixed: float
+    per_pixel: float
+    float32_per_pixel: float
+
+
+def device() -> torch.device:
+    """CUDA, then Apple's MPS, then the processor."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def processors() -> int:
+    """Processors that this process may use: the affinity mask, cut by a container's quota."""
+    count = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    with suppress(OSError, ValueError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        count = min(count, max(1, int(quota) // int(period)))
+    return count
+
+
+@cache
+def prepare() -> None:
+    """Once a process: one thread a processor, and freed memory kept for the next step.
+
+    Each step needs the same large blocks. The C library would give them back to the system and
+    have every page cleared anew, which takes a tenth to a fifth of a step.
+    """
+    torch.set_num_threads(processors())
+    if platform.libc_ver()[0] == "glibc":
+        mallopt = ctypes.CDLL(None).mallopt
+        trim_threshold, mmap_max = -1, -4
+        mallopt(mmap_max, 0)
+        mallopt(trim_threshold, 2**31 - 1)
+
+
+def release() -> None:
+    """Gives memory that `prepare` keeps back to the system, after a run."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def free_memory() -> int:
+    """Bytes that a run may take: what the system, a container's limit or the GPU leaves."""
+    if torch.cuda.is_available():
+        return torch.cuda.mem_get_info()[0]
+    free = psutil.virtual_memory().available
+    with suppress(OSError, ValueError):
+        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
+        free = min(free, limit - int(Path("/sys/fs/cgroup/memory.current").read_text()))
+    return max(free, 0)
+
+
+def _probe(precision: str, side: int, repeats: int) -> float:
+    backbone = Backbone(dtype=PRECISIONS[precision], device=device())
+    image = torch.full((1, 3, side, side), 128.0, device=device()).requires_grad_()
+    targets: dict[str, Tensor] = {}
+    times = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        found = backbone.features(image, PROBE_LAYERS)
+        if not targets:
+            targets = {name: gram_matrix(f.detach()) for name, f in found.items()}
+        total = sum(style_loss(f, targets[name], "mean") for name, f in found.items())
+        torch.autograd.grad(total, image)[0].sum().item()
+        times.append(time.perf_counter() - start)
+    return min(times[1:])
+
+
+def measure() -> Calibration:
+    """Times a few steps, one to two seconds in all."""
+    prepare()
+    small, large = PROBE_SIDES
+    slow = _probe("float32", small, 3) / small**2
+    fastest = "float32"
+    with suppress(RuntimeError, NotImplementedError):  # a device without bfloat16
+        if _probe("bfloat16", small, 3) / small**2 < 0.9 * slow:
+            fastest = "bfloat16"
+    few, many = (_probe(fastest, side, 3) for side in PROBE_SIDES)
+    per_pixel = (many - few) / (large**2 - small**2)
+    return Calibration(fastest, max(few - per_pixel * small**2, 1e-3), per_pixel, slow)
+
+
+def _identity() -> str:
+    name = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor()
+    capability = torch.backends.cpu.get_cpu_capability()
+    amx = torch.cpu._is_amx_tile_supported()
+    return f"{platform.machine()} {name} {capability} amx={amx} x{processors()} {torch.__version__}"
+
+
+@cache
+def calibration() -> Calibration:
+    """The measurement of this machine, from the user's cache folder where it was made before."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nst"
+    path = folder / "calibration.json"
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        kept = json.loads(path.read_text())
+        if kept["machine"] == _identity():
+            return Calibration(**kept["calibration"])
+    measured = measure()
+    with suppress(OSError):  # a read-only home: measured again next time
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=folder, delete=False) as file:
+            json.dump({"machine": _identity(), "calibration": asdict(measured)}, file)
+        os.replace(file.name, path)
+    return measured

@@ -1,0 +1,340 @@
+"""The optimization engine: move the pixels until the features fit photo and painting.
+
+`stylize` is a generator of steps. Closing it stops the run; whoever iterates decides what progress
+means. Gatys et al. 2016, coarse to fine.
+"""
+
+import math
+import platform
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import PIL
+import torch
+from PIL.Image import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from nst import __version__
+from nst.backbones import MEAN_RGB, Backbone
+from nst.estimate import estimate, refuse_if_too_large
+from nst.images import cropped, fit, resized, to_picture, to_tensor
+from nst.losses import content_loss, gram_matrix, style_loss, total_variation
+from nst.machine import PRECISIONS, calibration, device, prepare, release
+from nst.recipe import OptimizerSettings, Recipe
+from nst.steps import Losses, Result, Step, Term
+
+DIVERGED = 100.0  # times the first loss of a level …
+PATIENCE = 50  # … for as many steps in a row
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What the result's features are compared with, by layer."""
+
+    content: Mapping[str, Tensor]
+    style: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Level:
+    """One size of the pyramid."""
+
+    number: int
+    size: tuple[int, int]
+    iterations: int
+
+
+def stylize(
+    photo: Image,
+    painting: Image,
+    recipe: Recipe,
+    *,
+    start: Image | None = None,
+    precision: str | None = None,
+) -> Iterator[Step]:
+    """Paint `photo` in the style of `painting`; the last step carries the result.
+
+    `start` is the picture that `start.image = "picture"` begins with. `precision` is `float32` or
+    `bfloat16`; by default whichever this machine is faster with. The same pictures, recipe,
+    precision and machine give the same result, bit for bit.
+
+    Raises `BadSetting` if the recipe needs a start picture and has none, `TooLarge` if the run
+    would not fit the memory. A run whose numbers overflow ends early with the last good picture
+    and a warning in its result.
+    """
+    prepare()
+    precision = precision or calibration().precision
+    refuse_if_too_large(recipe, photo.size, painting.size, precision)
+    try:
+        yield from _Run(photo, painting, recipe, start, precision).steps()
+    finally:
+        release()
+
+
+class _Run:
+    """The state of one run: what all levels share."""
+
+    def __init__(
+        self, photo: Image, painting: Image, recipe: Recipe, start: Image | None, precision: str
+    ) -> None:
+        self.photo, self.painting, self.recipe, self.start = photo, painting, recipe, start
+        self.precision = precision
+        self.device = device()
+        self.backbone = Backbone(
+            **recipe.backbone.model_dump(), dtype=PRECISIONS[precision], device=self.device
+        )
+        self.levels = [
+            Level(number, size, iterations)
+            for number, (size, iterations) in enumerate(
+                zip(recipe.level_sizes(photo.size), recipe.pyramid.iterations, strict=True), 1
+            )
+        ]
+        self.history: list[Losses] = []
+        self.seconds_by_level: list[float] = []
+        self.began = time.perf_counter()
+        self.foreseen = estimate(recipe, photo.size, painting.size, precision)
+
+    def steps(self) -> Iterator[Step]:
+        image = self._beginning(self.levels[0])
+        warning = ""
+        for level in self.levels:
+            began = time.perf_counter()
+            image = _enlarged(image, level.size)
+            for losses, image, warning in self._optimize(image, level):
+                self.history.append(losses)
+                if len(self.history) < self.recipe.iterations and not warning:
+                    yield self._step(level, image)
+            self.seconds_by_level.append(time.perf_counter() - began)
+            if warning:
+                break
+        yield self._step(level, image, self._result(image, warning))
+
+    def _beginning(self, level: Level) -> Tensor:
+        settings = self.recipe.start
+        noise = self._noise(level.size)
+        if settings.image == "noise":
+            return noise
+        source = {"photo": self.photo, "painting": self.painting, "picture": self.start}
+        picture = source[settings.image]
+        if picture is None:
+            raise ValueError('`start.image` is "picture", but no start picture was given.')
+        image = to_tensor(resized(picture, level.size), self.device)
+        return image.lerp(noise, settings.noise)
+
+    def _noise(self, size: tuple[int, int]) -> Tensor:
+        settings = self.recipe.start
+        generator = torch.Generator().manual_seed(self.recipe.seed)
+        shape = (1, 3, size[1], size[0])
+        if settings.distribution == "uniform":
+            noise = torch.rand(shape, generator=generator) * 255
+        else:
+            mean = torch.tensor(MEAN_RGB).view(1, 3, 1, 1)
+            noise = torch.randn(shape, generator=generator) * settings.deviation + mean
+        return noise.to(self.device)
+
+    @torch.no_grad()
+    def _targets(self, level: Level) -> Targets:
+        content, style = {}, {}
+        if self.recipe.reads_content:
+            image = to_tensor(resized(self.photo, level.size), self.device)
+            content = self._read(image, self.recipe.content.layers)
+        if self.recipe.reads_style:
+            image = to_tensor(self._painting_at(level), self.device)
+            features = self._read(image, self.recipe.style.layers)
+            style = {name: gram_matrix(f) for name, f in features.items()}
+        return Targets(content, style)
+
+    def _read(self, image: Tensor, wanted: Mapping[str, float]) -> dict[str, Tensor]:
+        # All layers of the recipe are named, so that the last one has its own activation.
+        found = self.backbone.features(image, self.recipe.layers)
+        return {name: features for name, features in found.items() if name in wanted}
+
+    def _painting_at(self, level: Level) -> Image:
+        side = max(level.size) * self.recipe.style.scale
+        painting = self.painting
+        if self.recipe.style.fit == "crop":
+            painting = cropped(painting, level.size)
+        return resized(painting, fit(painting.size, side))
+
+    def _optimize(self, image: Tensor, level: Level) -> Iterator[tuple[Losses, Tensor, str]]:
+        """Losses before each step, the picture after it, and a warning if that was the last."""
+        settings = self.recipe.optimizer
+        targets = self._targets(level)
+        variable = image.clone().requires_grad_()
+        optimizer = _optimizer(settings, variable)
+        good = image.clone()
+        first, worse = math.inf, 0
+        for index in range(level.iterations):
+            optimizer.param_groups[0]["lr"] = _learning_rate(
+                settings, index, level.iterations, variable.numel()
+            )
+            losses: list[Losses] = []
+
+            def closure() -> Tensor:
+                optimizer.zero_grad()
+                total, detail = self._evaluate(variable, targets)
+                total.backward()
+                losses.append(detail)
+                return total
+
+            optimizer.step(closure)
+            if settings.clamp:
+                with torch.no_grad():
+                    variable.clamp_(0, 255)
+            total = losses[0].total
+            first = min(first, total or math.inf)
+            worse = worse + 1 if total > DIVERGED * first else 0
+            if not math.isfinite(total) or not bool(variable.isfinite().all()) or worse > PATIENCE:
+                shown = self.history[-1] if self.history else losses[0]
+                yield shown, good, self._advice(len(self.history))
+                return
+            if worse == 0:
+                good.copy_(variable.detach())
+            yield losses[0], variable.detach(), ""
+
+    def _evaluate(self, image: Tensor, targets: Targets) -> tuple[Tensor, Losses]:
+        """The total, to differentiate, and what it consists of."""
+        recipe = self.recipe
+        found = self.backbone.features(image, recipe.layers)
+        layers = {
+            "content": {
+                name: content_loss(found[name], target, recipe.normalization)
+                for name, target in targets.content.items()
+            },
+            "style": {
+                name: style_loss(found[name], target, recipe.normalization)
+                for name, target in targets.style.items()
+            },
+        }
+        sums = {}
+        if layers["content"]:
+            sums["content"] = _weighted_sum(layers["content"], recipe.content.layers)
+        if layers["style"]:
+            sums["style"] = _weighted_sum(layers["style"], recipe.style.layers)
+        if recipe.tv.weight:
+            sums["tv"] = total_variation(image, recipe.tv.kind)
+        weights = {term: getattr(recipe, term).weight for term in sums}
+        total = _weighted_sum(sums, weights)
+        terms = {
+            term: Term(
+                weights[term] * float(value.detach()),
+                float(value.detach()),
+                {name: float(loss.detach()) for name, loss in layers.get(term, {}).items()},
+            )
+            for term, value in sums.items()
+        }
+        return total, Losses(float(total.detach()), terms)
+
+    def _advice(self, step: int) -> str:
+        settings = self.recipe.optimizer
+        return (
+            f"The numbers grew out of range at step {step + 1}, so the run stopped and kept the "
+            f"last good picture. Try a smaller `optimizer.learning_rate` (it was "
+            f"{settings.learning_rate:g}) or smaller weights"
+            + ("." if settings.clamp else ", or set `optimizer.clamp`.")
+        )
+
+    def _step(self, level: Level, image: Tensor, result: Result | None = None) -> Step:
+        seconds = time.perf_counter() - self.began
+        return Step(
+            index=len(self.history),
+            total=self.recipe.iterations,
+            level=level.number,
+            levels=len(self.levels),
+            size=level.size,
+            losses=self.history[-1],
+            seconds=seconds,
+            seconds_left=self.foreseen.seconds_left(len(self.history), seconds)
+            if not result
+            else 0,
+            picture=lambda: to_picture(image),
+            finish=lambda: result or self._result(image, ""),
+            result=result,
+        )
+
+    def _result(self, image: Tensor, warning: str) -> Result:
+        seconds = time.perf_counter() - self.began
+        done = len(self.history)
+        image = _enlarged(image, self.levels[-1].size)  # where it stopped on a coarse level
+        report = {
+            "settings": self.recipe.model_dump(),
+            "size": list(self.levels[-1].size),
+            "seconds": round(seconds, 3),
+            "seconds_per_iteration": round(seconds / done, 5),
+            "seconds_by_level": [round(s, 3) for s in self.seconds_by_level],
+            "iterations": done,
+            "precision": self.precision,
+            "device": str(self.device),
+            "losses": {"first": self.history[0].as_dict(), "last": self.history[-1].as_dict()},
+            "warning": warning,
+            "versions": versions(),
+        }
+        photo = resized(self.photo, self.levels[-1].size)
+        return Result(to_picture(image), photo, report, tuple(self.history), warning)
+
+
+def versions() -> dict[str, str]:
+    """Of everything that can change a picture."""
+    return {
+        "nst": __version__,
+        "torch": torch.__version__,
+        "pillow": PIL.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _weighted_sum(values: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    return torch.stack([weights[name] * value for name, value in values.items()]).sum()
+
+
+def _enlarged(image: Tensor, size: tuple[int, int]) -> Tensor:
+    width, height = size
+    if image.shape[2:] == (height, width):
+        return image
+    larger = F.interpolate(image, (height, width), mode="bicubic", align_corners=False)
+    return larger.clamp(0, 255)
+
+
+def _optimizer(settings: OptimizerSettings, variable: Tensor) -> torch.optim.Optimizer:
+    if settings.name == "adam":
+        return torch.optim.Adam(
+            [variable],
+            lr=settings.learning_rate,
+            betas=(settings.beta1, settings.beta2),
+            eps=settings.epsilon,
+        )
+    return torch.optim.LBFGS(
+        [variable],
+        lr=settings.learning_rate,
+        max_iter=1,
+        history_size=settings.history,
+        tolerance_grad=-1,
+        tolerance_change=-1,
+    )
+
+
+def _learning_rate(settings: OptimizerSettings, index: int, iterations: int, values: int) -> float:
+    """Of step `index` of a level, for a picture of so many values.
+
+    Linear decay is Liu, Wang and Ding's (table 1). Torch's L-BFGS divides its first step by the
+    gradient's sum, which leaves 1 / `values` of a gray level a pixel, below what float32 resolves;
+    here the first step changes a pixel by `learning_rate` on average.
+    """
+    rate = settings.learning_rate
+    if settings.end_learning_rate is not None:
+        share = min(1.0, index / max(1, (settings.decay_iterations or iterations) - 1))
+        rate += share * (settings.end_learning_rate - rate)
+    return rate * values if settings.name == "lbfgs" and index == 0 else rate
+
+
+def describe(report: Mapping[str, Any]) -> str:
+    """One line about a finished run."""
+    width, height = report["size"]
+    return (
+        f"{width} × {height} pixels, {report['iterations']} iterations in "
+        f"{report['seconds']:.1f} s ({report['seconds_per_iteration']:.2f} s each, "
+        f"{report['precision']})"
+    )

@@ -1,0 +1,84 @@
+"""What a run yields: a step with its losses, and at the end the result."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from PIL.Image import Image
+
+
+@dataclass(frozen=True)
+class Term:
+    """One loss term: the weighted sum, the sum without the term's weight, and each layer's own."""
+
+    weighted: float
+    unweighted: float
+    layers: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Loss of the picture that a step started from, by term: `content`, `style`, `tv`."""
+
+    total: float
+    terms: Mapping[str, Term]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain numbers, for reports."""
+        return {
+            "total": self.total,
+            "weighted": {name: term.weighted for name, term in self.terms.items()},
+            "unweighted": {name: term.unweighted for name, term in self.terms.items()},
+            "layers": {name: dict(term.layers) for name, term in self.terms.items() if term.layers},
+        }
+
+
+@dataclass(frozen=True)
+class Result:
+    """The finished picture and how it came about. `report` has everything but the pictures."""
+
+    picture: Image
+    photo: Image
+    report: Mapping[str, Any]
+    history: tuple[Losses, ...]
+    warning: str = ""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a run.
+
+    `picture()` is made only when somebody asks, before the next step; `finish()` likewise makes a
+    result of what there is, for a run that is stopped here.
+    """
+
+    index: int
+    total: int
+    level: int
+    levels: int
+    size: tuple[int, int]
+    losses: Losses
+    seconds: float
+    seconds_left: float
+    picture: Callable[[], Image]
+    finish: Callable[[], Result]
+    result: Result | None = None
+
+
+def throttle(steps: Iterator[Step], seconds: float) -> Iterator[Step]:
+    """The first step, then at most one every `seconds`, and always the last."""
+    due = 0.0
+    for step in steps:
+        now = time.perf_counter()
+        if now >= due or step.result:
+            due = now + seconds
+            yield step
+
+
+def last(steps: Iterator[Step]) -> Result:
+    """The result of a run whose steps nobody watches."""
+    for step in steps:
+        if step.result:
+            return step.result
+    raise RuntimeError("the run ended without a result")
