@@ -41,6 +41,7 @@ NETWORKS: Mapping[str, Network] = {
     "vgg19": Network("VGG-19", (2, 2, 4, 4, 4), "VGG19_Weights.IMAGENET1K_V1"),
     "vgg16": Network("VGG-16", (2, 2, 3, 3, 3), "VGG16_Weights.IMAGENET1K_FEATURES"),
 }
+CPU = torch.device("cpu")
 CHANNELS = (64, 128, 256, 512, 512)  # of the blocks, in both networks
 
 POOLINGS: Mapping[str, Callable[..., Tensor]] = {"max": F.max_pool2d, "average": F.avg_pool2d}
@@ -78,7 +79,7 @@ class Backbone:
     slope: float = 0.2
     last_activation: str = "relu"
     dtype: torch.dtype = torch.float32
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
 
     def features(self, image: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
         """Activations of `layers`, after the activation function, in the order of the network.

@@ -13,7 +13,7 @@ RESERVE_BYTES = 150e6  # thread buffers and pictures
 
 
 class TooLarge(ValueError):
-    """A run that does not fit this machine's memory; the message has the largest size that does."""
+    """A run that does not fit the memory; the message has the largest size that does."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def estimate(
     precision: str | None = None,
     machine: Calibration | None = None,
 ) -> Estimate:
-    """Of a run on pictures of these sizes (width, height), on this machine unless told otherwise."""
+    """Of a run on pictures of these sizes (width, height), by default on this machine."""
     machine = machine or calibration()
     precision = precision or machine.precision
     slope = machine.per_pixel if precision == machine.precision else machine.float32_per_pixel
@@ -87,7 +87,9 @@ def refuse_if_too_large(
     needed = _memory(recipe, photo, painting, itemsize)
     if needed <= free:
         return
-    message = f"{recipe.size} pixels need {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free."
+    message = (
+        f"{recipe.size} pixels need {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} are free."
+    )
     sizes = range(SMALLEST, min(recipe.size, LARGEST), 32)
     fitting = [
         size
@@ -95,7 +97,7 @@ def refuse_if_too_large(
         if _memory(recipe.model_copy(update={"size": size}), photo, painting, itemsize) <= free
     ]
     advice = f"The largest size that fits is {fitting[-1]}." if fitting else "No size fits now."
-    raise TooLarge(f"{message} {advice}")
+    raise TooLarge(f"{need} {advice}")
 
 
 def _painting_pixels(recipe: Recipe, size: tuple[int, int], painting: tuple[int, int]) -> float:

@@ -51,9 +51,9 @@ def device() -> torch.device:
 
 def processors() -> int:
     """Processors that this process may use: the affinity mask, cut by a container's quota."""
-    count = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+    count = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        count = len(os.sched_getaffinity(0))
     with suppress(OSError, ValueError):
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         count = min(count, max(1, int(quota) // int(period)))
@@ -143,5 +143,5 @@ def calibration() -> Calibration:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=folder, delete=False) as file:
             json.dump({"machine": _identity(), "calibration": asdict(measured)}, file)
-        os.replace(file.name, path)
+        Path(file.name).replace(path)
     return measured

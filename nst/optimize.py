@@ -103,7 +103,8 @@ class _Run:
         for level in self.levels:
             began = time.perf_counter()
             image = _enlarged(image, level.size)
-            for losses, image, warning in self._optimize(image, level):
+            for losses, moved, warning in self._optimize(image, level):
+                image = moved
                 self.history.append(losses)
                 if len(self.history) < self.recipe.iterations and not warning:
                     yield self._step(level, image)
@@ -171,29 +172,23 @@ class _Run:
             optimizer.param_groups[0]["lr"] = _learning_rate(
                 settings, index, level.iterations, variable.numel()
             )
-            losses: list[Losses] = []
-
-            def closure() -> Tensor:
-                optimizer.zero_grad()
-                total, detail = self._evaluate(variable, targets)
-                total.backward()
-                losses.append(detail)
-                return total
-
-            optimizer.step(closure)
+            optimizer.zero_grad()
+            objective, losses = self._evaluate(variable, targets)
+            objective.backward()
+            optimizer.step(lambda value=objective: value)
             if settings.clamp:
                 with torch.no_grad():
                     variable.clamp_(0, 255)
-            total = losses[0].total
+            total = losses.total
             first = min(first, total or math.inf)
             worse = worse + 1 if total > DIVERGED * first else 0
             if not math.isfinite(total) or not bool(variable.isfinite().all()) or worse > PATIENCE:
-                shown = self.history[-1] if self.history else losses[0]
+                shown = self.history[-1] if self.history else losses
                 yield shown, good, self._advice(len(self.history))
                 return
             if worse == 0:
                 good.copy_(variable.detach())
-            yield losses[0], variable.detach(), ""
+            yield losses, variable.detach(), ""
 
     def _evaluate(self, image: Tensor, targets: Targets) -> tuple[Tensor, Losses]:
         """The total, to differentiate, and what it consists of."""
@@ -247,9 +242,7 @@ class _Run:
             size=level.size,
             losses=self.history[-1],
             seconds=seconds,
-            seconds_left=self.foreseen.seconds_left(len(self.history), seconds)
-            if not result
-            else 0,
+            seconds_left=0 if result else self.foreseen.seconds_left(len(self.history), seconds),
             picture=lambda: to_picture(image),
             finish=lambda: result or self._result(image, ""),
             result=result,
