@@ -87,9 +87,7 @@ def refuse_if_too_large(
     needed = _memory(recipe, photo, painting, itemsize)
     if needed <= free:
         return
-    message = (
-        f"{recipe.size} pixels need {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} are free."
-    )
+    need = f"{recipe.size} pixels need {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} are free."
     sizes = range(SMALLEST, min(recipe.size, LARGEST), 32)
     fitting = [
         size

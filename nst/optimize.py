@@ -9,7 +9,6 @@ import platform
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import PIL
 import torch
@@ -321,13 +320,3 @@ def _learning_rate(settings: OptimizerSettings, index: int, iterations: int, val
         share = min(1.0, index / max(1, (settings.decay_iterations or iterations) - 1))
         rate += share * (settings.end_learning_rate - rate)
     return rate * values if settings.name == "lbfgs" and index == 0 else rate
-
-
-def describe(report: Mapping[str, Any]) -> str:
-    """One line about a finished run."""
-    width, height = report["size"]
-    return (
-        f"{width} × {height} pixels, {report['iterations']} iterations in "
-        f"{report['seconds']:.1f} s ({report['seconds_per_iteration']:.2f} s each, "
-        f"{report['precision']})"
-    )

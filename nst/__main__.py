@@ -1,0 +1,3 @@
+from nst.cli import app
+
+app(prog_name="python -m nst")

@@ -1,0 +1,190 @@
+"""The command line: `python -m nst stylize | presets | gallery`."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from PIL.Image import Image
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from nst import gallery as gallery_module
+from nst.estimate import TooLarge, describe, duration, estimate
+from nst.images import BadPicture, open_picture, read_report, save_png, save_time_lapse
+from nst.names import UnknownName
+from nst.optimize import stylize as run
+from nst.outputs import TimeLapse, loss_line, report, summary
+from nst.presets import DEFAULT, BadPreset, Credit, all_presets, get, paintings, photos
+from nst.recipe import BadSetting, Recipe
+from nst.steps import Result, Step
+
+app = typer.Typer(
+    help="Neural style transfer.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+console = Console(stderr=True, highlight=False)
+
+
+class BadOutput(ValueError):
+    """A file that cannot be written."""
+
+
+def _errors_are_sentences(command: Callable[..., None]) -> Callable[..., None]:
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except (BadPicture, BadPreset, BadSetting, BadOutput, TooLarge, UnknownName) as error:
+            console.print(f"Error: {error}", style="red", markup=False, soft_wrap=True)
+            raise typer.Exit(2) from None
+
+    return wrapped
+
+
+@app.command()
+@_errors_are_sentences
+def stylize(
+    photo: Annotated[str, typer.Argument(help="A picture file, or the name of a bundled photo.")],
+    painting: Annotated[str, typer.Argument(help="A picture file, or a bundled painting's name.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The result, a PNG file.")],
+    preset: Annotated[str, typer.Option(help="See `python -m nst presets`.")] = DEFAULT,
+    like: Annotated[
+        Path | None, typer.Option(help="Take the settings of this saved PNG or JSON report.")
+    ] = None,
+    size: Annotated[int | None, typer.Option(help="Pixels of the long side.")] = None,
+    iterations: Annotated[int | None, typer.Option(help="Steps of all levels together.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the noise.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any setting, by its dotted name."),
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option(help="Start from this picture instead of the preset's start.")
+    ] = None,
+    report_file: Annotated[
+        Path | None, typer.Option("--report", help="Settings, losses and timings, as JSON.")
+    ] = None,
+    time_lapse: Annotated[
+        Path | None, typer.Option(help="How it was painted, an animated WebP.")
+    ] = None,
+) -> None:
+    """Paint PHOTO in the style of PAINTING."""
+    recipe = _recipe(preset, like, size, iterations, seed, settings or [], bool(start))
+    sources = [photo, painting, *([start] if start else [])]
+    _check_output(output, ".png", sources)
+    _check_output(report_file, ".json", sources)
+    _check_output(time_lapse, ".webp", sources)
+    pictures = [_open(photo, photos()), _open(painting, paintings())]
+    first = _open(start, photos()) if start else None
+    foreseen = estimate(recipe, pictures[0].size, pictures[1].size)
+    console.print(f"{preset}: {describe(foreseen)}")
+    lapse = TimeLapse(recipe)
+    result = _watch(
+        run(*pictures, recipe, start=first), preset, lapse.see if time_lapse else lambda step: None
+    )
+    kept = report(result, preset, _label(photo), _label(painting))
+    save_png(result.picture, output, kept)
+    if report_file:
+        report_file.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    if time_lapse:
+        lapse.add(result.picture)
+        save_time_lapse(lapse.frames, time_lapse)
+    if result.warning:
+        console.print(result.warning, style="yellow", markup=False, soft_wrap=True)
+    console.print(f"{output}: {summary(kept)}", markup=False, soft_wrap=True)
+
+
+@app.command()
+@_errors_are_sentences
+def presets(
+    as_json: Annotated[bool, typer.Option("--json", help="With all settings, as JSON.")] = False,
+) -> None:
+    """List the presets."""
+    if as_json:
+        tree = {name: preset.model_dump() for name, preset in all_presets().items()}
+        typer.echo(json.dumps(tree, indent=2, ensure_ascii=False))
+        return
+    for name, preset in all_presets().items():
+        typer.echo(f"{name:24}{preset.summary}\n{'':24}{preset.source}")
+
+
+@app.command()
+@_errors_are_sentences
+def gallery(
+    names: Annotated[list[str] | None, typer.Argument(help="All presets by default.")] = None,
+    output: Annotated[Path, typer.Option("-o", "--output")] = gallery_module.GALLERY,
+) -> None:
+    """Render presets/gallery: every preset on one photo and painting."""
+    for preset in [get(name) for name in names or all_presets()]:
+        result = _watch(gallery_module.render(preset, output), preset.name, lambda step: None)
+        console.print(f"{preset.name}: {summary(result.report)}")
+
+
+def _recipe(
+    preset: str,
+    like: Path | None,
+    size: int | None,
+    iterations: int | None,
+    seed: int | None,
+    settings: list[str],
+    has_start: bool,
+) -> Recipe:
+    recipe = Recipe.read(read_report(like)["settings"]) if like else get(preset).recipe
+    changes: dict[str, object] = {"start.image": "picture"} if has_start else {}
+    for text in settings:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise BadSetting(f"`--set {text}` needs the form key=value, such as seed=3.")
+        changes[key.strip()] = value.strip()
+    changes |= {k: v for k, v in (("size", size), ("seed", seed)) if v is not None}
+    recipe = recipe.but(changes)
+    return recipe.with_iterations(iterations) if iterations is not None else recipe
+
+
+def _open(source: str, bundled: dict[str, Credit]) -> Image:
+    return open_picture(bundled[source].path if source in bundled else source)
+
+
+def _label(source: str) -> str:
+    return Path(source).name
+
+
+def _check_output(path: Path | None, suffix: str, sources: list[str]) -> None:
+    """Before the run, not after it."""
+    if path is None:
+        return
+    if path.suffix.lower() != suffix:
+        raise BadOutput(f"`{path}` must end with {suffix}.")
+    if not path.parent.is_dir():
+        raise BadOutput(f"The folder `{path.parent}` does not exist. Make it first.")
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise BadOutput(f"`{path}` cannot be written. Choose another place.")
+    if any(Path(s).exists() and path.exists() and path.samefile(s) for s in sources):
+        raise BadOutput(f"`{path}` is one of the pictures that go in. Choose another name.")
+
+
+def _watch(steps: Iterator[Step], title: str, see: Callable[[Step], None]) -> Result:
+    """Shows the progress. Ctrl-C ends the run and keeps what there is."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total} {task.fields[status]}"),
+    )
+    step = None
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task(title, total=1, status="")
+        try:
+            for step in steps:
+                see(step)
+                left = duration(step.seconds_left)
+                status = f"{loss_line(step.losses)}, about {left} left"
+                progress.update(bar, completed=step.index, total=step.total, status=status)
+        except KeyboardInterrupt:
+            if step is None:
+                sys.exit(130)
+            console.print("Stopped; keeping the picture as it is.")
+    return step.result or step.finish()

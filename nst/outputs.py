@@ -1,0 +1,68 @@
+"""What remains of a run: the report, the loss curves and the time-lapse."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from PIL.Image import Image
+
+from nst.images import fit, resized
+from nst.recipe import Recipe
+from nst.steps import Losses, Result, Step
+
+CURVE_POINTS = 100
+FRAMES, FRAME_SIDE = 48, 512  # of a time-lapse
+
+
+def report(result: Result, preset: str, photo: str, painting: str) -> dict[str, Any]:
+    """All that is needed to make the picture again, and what it cost."""
+    return {"preset": preset, "photo": photo, "painting": painting, **result.report}
+
+
+def curve(history: Sequence[Losses]) -> list[dict[str, float | int | str]]:
+    """Rows (step, term, loss) of the total and the weighted terms, at most 101 steps."""
+    stride = -(-len(history) // CURVE_POINTS)
+    kept = sorted({*range(0, len(history), stride), len(history) - 1})
+    return [
+        {"step": index + 1, "term": term, "loss": value}
+        for index in kept
+        for term, value in _terms(history[index]).items()
+    ]
+
+
+def _terms(losses: Losses) -> dict[str, float]:
+    terms = {name: term.weighted for name, term in losses.terms.items()}
+    return {"total": losses.total, **terms} if len(terms) > 1 else terms
+
+
+class TimeLapse:
+    """Collects frames of a run, evenly over its steps, small enough to keep in memory."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        """Plans the frames of a run of `recipe`."""
+        self.stride = max(1, recipe.iterations // FRAMES)
+        self.frames: list[Image] = []
+
+    def see(self, step: Step) -> None:
+        """Keeps the step's picture if one is due."""
+        if step.result or step.index % self.stride == 1 % self.stride:
+            self.add(step.result.picture if step.result else step.picture())
+
+    def add(self, picture: Image) -> None:
+        """Keeps a picture, at most `FRAME_SIDE` pixels long."""
+        side = min(FRAME_SIDE, max(picture.size))
+        self.frames.append(resized(picture, fit(picture.size, side)))
+
+
+def loss_line(losses: Losses) -> str:
+    """`content 1.2e+05, style 3.4e+04`."""
+    return ", ".join(f"{name} {value:.3g}" for name, value in _terms(losses).items())
+
+
+def summary(report: Mapping[str, Any]) -> str:
+    """One line about a finished run."""
+    width, height = report["size"]
+    return (
+        f"{width} × {height} pixels, {report['iterations']} iterations in "
+        f"{report['seconds']:.1f} s ({report['seconds_per_iteration']:.3f} s each, "
+        f"{report['precision']})"
+    )
