@@ -317,9 +317,9 @@ def flat(recipe: Recipe) -> dict[str, object]:
 def written(value: object) -> str:
     """A setting's value as `--set` and the page's text fields take it."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{layer}={weight:g}" for layer, weight in value.items())
+        return ", ".join(f"{layer}={weight:.12g}" for layer, weight in value.items())
     if isinstance(value, tuple | list):
-        return ", ".join(f"{part:g}" for part in value)
+        return ", ".join(f"{part:.12g}" for part in value)
     return "" if value is None else str(value)
 
 

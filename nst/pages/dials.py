@@ -1,0 +1,116 @@
+"""One input for every setting of a recipe, made from the recipe's own fields."""
+
+from collections.abc import Mapping, Sequence
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin
+
+import gradio as gr
+
+from nst.presets import Preset
+from nst.recipe import BadSetting, Recipe, flat, setting_field, setting_names, written
+
+ITERATIONS = "iterations"
+MAIN = (
+    "size",
+    ITERATIONS,
+    "seed",
+    "content.weight",
+    "style.weight",
+    "tv.weight",
+    "style.scale",
+    "content.layers",
+    "style.layers",
+    "backbone.network",
+    "backbone.pooling",
+    "backbone.activation",
+    "optimizer.name",
+    "optimizer.learning_rate",
+    "start.image",
+    "start.noise",
+)
+NAMES = (*MAIN, *(name for name in setting_names() if name not in MAIN))
+NOT_ON_THE_PAGE = {"start.image": ("picture",)}  # "Use result as photo" does that here
+
+
+def dial(name: str, recipe: Recipe) -> gr.components.Component:
+    """The input of a setting, showing the value of `recipe`."""
+    common = {"elem_id": name.replace(".", "-"), "value": shown(recipe)[name]}
+    if name == ITERATIONS:
+        return gr.Number(label="Iterations", info="of all sizes together", precision=0, **common)
+    field = setting_field(name)
+    common |= {"label": field.title, "info": field.description}
+    limits = {type(m).__name__: m for m in field.metadata}
+    if name == "size":
+        least, most = limits["Ge"].ge, limits["Le"].le
+        return gr.Slider(least, most, step=8, **common)
+    if choices := _choices(name, field):
+        return gr.Dropdown(choices, **common)
+    if field.annotation is bool:
+        return gr.Checkbox(**common)
+    if field.annotation in (int, float) or _is_weight(field.annotation):
+        return gr.Number(precision=0 if field.annotation is int else None, **common)
+    return gr.Textbox(lines=1, **common)
+
+
+def _choices(name: str, field: Any) -> list[str]:
+    if get_origin(field.annotation) is Literal:
+        choices = list(get_args(field.annotation))
+    else:
+        extra = field.json_schema_extra or {}
+        choices = extra.get("choices", [])
+    return [choice for choice in choices if choice not in NOT_ON_THE_PAGE.get(name, ())]
+
+
+def _is_weight(annotation: object) -> bool:
+    return not isinstance(annotation, UnionType) and float in get_args(annotation)[:1]
+
+
+def shown(recipe: Recipe) -> dict[str, Any]:
+    """What every input shows for a recipe, by name, in the order of `NAMES`."""
+    values = flat(recipe) | {ITERATIONS: recipe.iterations}
+    plain = (int, float, bool, str)
+    return {
+        name: values[name] if isinstance(values[name], plain) else written(values[name])
+        for name in NAMES
+    }
+
+
+def changes(preset: Preset, values: Sequence[Any]) -> dict[str, Any]:
+    """The settings in which the inputs differ from the preset, by name."""
+    before = shown(preset.recipe)
+    given = dict(zip(NAMES, values, strict=True))
+    return {
+        name: value
+        for name, value in given.items()
+        if written(value) != written(before[name])
+        and not (isinstance(value, int | float) and value == before[name])
+    }
+
+
+def apply(preset: Preset, changed: Mapping[str, Any]) -> Recipe:
+    """The preset with settings changed. Raises `BadSetting`."""
+    settings = {name: value for name, value in changed.items() if name != ITERATIONS}
+    recipe = preset.recipe.but(settings)
+    if ITERATIONS not in changed:
+        return recipe
+    try:
+        return recipe.with_iterations(int(changed[ITERATIONS]))
+    except (TypeError, ValueError) as error:
+        if isinstance(error, BadSetting):
+            raise
+        raise BadSetting("`iterations` must be a whole number.") from None
+
+
+def blamed(preset: Preset, changed: Mapping[str, Any]) -> dict[str, str]:
+    """For settings that cannot be used: the name of each and a sentence."""
+    try:
+        apply(preset, changed)
+    except BadSetting as error:
+        alone = {}
+        for name, value in changed.items():
+            try:
+                apply(preset, {name: value})
+            except BadSetting as reason:
+                alone[name] = str(reason)
+        return alone or {next(iter(changed)): str(error)}
+    return {}

@@ -1,0 +1,81 @@
+"""The page's address: which preset, bundled pictures and changed settings it carries."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from nst.pages.dials import apply
+from nst.presets import DEFAULT, Preset, all_presets, paintings, photos
+from nst.recipe import BadSetting, Recipe, written
+
+PHOTO, PAINTING = "neuschwanstein", "starry_night"
+
+# Gradio cannot change the address itself.
+WRITE = """(query) => {
+  const here = new URL(location.href);
+  const kept = ['__theme', '__sign'].filter((name) => here.searchParams.has(name))
+    .map((name) => [name, here.searchParams.get(name)]);
+  here.search = query;
+  kept.forEach(([name, value]) => here.searchParams.set(name, value));
+  history.replaceState(null, '', here);
+}"""
+COPY = """async () => {
+  try { await navigator.clipboard.writeText(location.href); return 'Link copied'; }
+  catch { window.prompt('Copy this link', location.href); return 'Copy link'; }
+}"""
+
+
+@dataclass(frozen=True)
+class Place:
+    """What an address stands for. `lost` names the parts that could not be restored."""
+
+    preset: Preset
+    photo: str
+    painting: str
+    recipe: Recipe
+    lost: tuple[str, ...] = ()
+
+
+def write(preset: str, photo: str, painting: str, changed: Mapping[str, Any]) -> str:
+    """The query; an uploaded picture (an empty name) cannot be in it."""
+    parts = {"preset": preset, "photo": photo, "painting": painting}
+    parts |= {name: written(value) for name, value in changed.items()}
+    return urlencode({name: value for name, value in parts.items() if value})
+
+
+def read(query: Mapping[str, str]) -> Place:
+    """Restores what it can; never raises."""
+    lost = []
+
+    def known(key: str, table: Mapping[str, Any], default: str) -> str:
+        name = query.get(key, default)
+        if name in table:
+            return name
+        lost.append(key)
+        return default
+
+    preset = all_presets()[known("preset", all_presets(), DEFAULT)]
+    photo = known("photo", photos(), PHOTO)
+    painting = known("painting", paintings(), PAINTING)
+    own = ("preset", "photo", "painting")
+    settings = {k: v for k, v in query.items() if k not in own and not k.startswith("_")}
+    good = _usable(preset, settings)
+    lost += [name for name in settings if name not in good]
+    return Place(preset, photo, painting, apply(preset, good), tuple(lost))
+
+
+def _usable(preset: Preset, settings: Mapping[str, str]) -> dict[str, str]:
+    """As many of the settings as fit together: all, else section by section, else each."""
+    good: dict[str, str] = {}
+    sections: dict[str, dict[str, str]] = {}
+    for name, value in settings.items():
+        sections.setdefault(name.partition(".")[0], {})[name] = value
+    singles = [{name: value} for name, value in settings.items()]
+    for some in (dict(settings), *sections.values(), *singles):
+        try:
+            apply(preset, good | some)
+        except BadSetting:
+            continue
+        good |= some
+    return good

@@ -1,0 +1,130 @@
+"""What pages share: the upload field, galleries, the status line and the style sheet."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from nst.estimate import duration
+from nst.outputs import loss_line
+from nst.presets import Credit, Preset
+from nst.steps import Step
+
+CSS = """
+.gradio-container { max-width: 1280px !important; margin: 0 auto !important; }
+.cards .grid-container { grid-template-columns: repeat(var(--grid-cols), minmax(0, 1fr)) !important;
+  padding: 0 !important; gap: 8px !important; }
+.cards .grid-wrap { min-height: 0 !important; height: auto !important; max-height: none !important;
+  padding: 0 !important; }
+.cards .gallery-container { height: auto !important; }
+.cards .thumbnail-item.selected { outline: 3px solid var(--color-accent); outline-offset: -1px; }
+.cards .caption-label { font-size: 11px; padding: 1px 5px; max-width: 100%; }
+.strip .grid-wrap { max-height: 152px !important; overflow-y: auto !important; }
+.strip .thumbnail-item { aspect-ratio: 1 !important; }
+.status { min-height: 74px; }
+.status progress { width: 100%; height: 10px; accent-color: var(--color-accent); }
+.status p { margin: 2px 0 6px 0; font-variant-numeric: tabular-nums; }
+.hint { color: var(--body-text-color-subdued); font-size: 0.92em; }
+.title h1 { margin-bottom: 0; }
+@media (max-width: 640px) { .cards .grid-container { --grid-cols: 3 !important; } }
+"""
+
+THEME = gr.themes.Origin(
+    primary_hue="violet",
+    neutral_hue="slate",
+    radius_size="lg",
+    font=[gr.themes.LocalFont("IBM Plex Sans"), "ui-sans-serif", "sans-serif"],
+    font_mono=[gr.themes.LocalFont("IBM Plex Mono"), "ui-monospace", "monospace"],
+).set(
+    button_primary_background_fill="*primary_600",
+    button_primary_background_fill_dark="*primary_600",
+    button_primary_background_fill_hover="*primary_700",
+    button_primary_background_fill_hover_dark="*primary_500",
+    button_primary_text_color="white",
+    button_primary_text_color_dark="white",
+)
+
+from gradio.events import Dependency
+
+class PictureField(gr.Image):
+    """A picture input that hands over the file as it came.
+
+    Gradio would open the file first and answer a broken one with an error of its own; here
+    `nst.images.open_picture` decides, and its sentence reaches the visitor.
+    """
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> str | None:
+        """The path of the upload, unopened."""
+        if payload and payload.path and not (payload.url or "").startswith("data:"):
+            return str(payload.path)
+        return super().preprocess(payload)
+    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from gradio.blocks import Block
+    if TYPE_CHECKING:
+        from gradio.components import Timer
+        from gradio.components.base import Component
+
+def picture_field(label: str, value: Path, **options: Any) -> PictureField:
+    """An input for a photo or a painting."""
+    return PictureField(
+        str(value),
+        label=label,
+        type="filepath",
+        image_mode=None,
+        height=240,
+        buttons=["fullscreen"],
+        webcam_options=gr.WebcamOptions(mirror=False),
+        **options,
+    )
+
+def strip(credits: Mapping[str, Credit], name: str) -> gr.Gallery:
+    """Small pictures to choose from."""
+    return gr.Gallery(
+        [(str(credit.path), credit.title) for credit in credits.values()],
+        columns=5,
+        allow_preview=False,
+        show_label=False,
+        container=False,
+        interactive=False,
+        object_fit="cover",
+        buttons=[],
+        elem_id=name,
+        elem_classes=["cards", "strip"],
+    )
+
+def preset_cards(presets: Iterable[Preset], selected: int) -> gr.Gallery:
+    """The presets with their real results."""
+    return gr.Gallery(
+        [(str(preset.example), preset.title) for preset in presets],
+        columns=4,
+        allow_preview=False,
+        show_label=False,
+        container=False,
+        interactive=False,
+        object_fit="cover",
+        buttons=[],
+        selected_index=selected,
+        elem_id="presets",
+        elem_classes=["cards"],
+    )
+
+def bundled_name(path: str | None, credits: Mapping[str, Credit]) -> str:
+    """The short name of a bundled picture that came back from the browser, else nothing."""
+    credit = credits.get(Path(path).stem) if path else None
+    same = credit and Path(path).read_bytes() == credit.path.read_bytes()
+    return credit.name if same else ""
+
+def status(step: Step) -> str:
+    """Progress as HTML; numbers only, nothing a visitor typed."""
+    where = f"step {step.index} of {step.total}"
+    if step.levels > 1:
+        where += f", size {step.level} of {step.levels}"
+    return (
+        f"<progress max='{step.total}' value='{step.index}'></progress>"
+        f"<p><b>{where}</b> at {step.size[0]} × {step.size[1]}, "
+        f"about {duration(step.seconds_left)} left</p>"
+        f"<p class='hint'>Loss: {loss_line(step.losses)}</p>"
+    )

@@ -1,0 +1,396 @@
+"""The main page: photo, painting, preset; then watch it being painted."""
+
+import json
+import logging
+import math
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import gradio as gr
+import pandas as pd
+from PIL.Image import Image
+
+from nst.estimate import Estimate, TooLarge, describe, duration
+from nst.images import BadPicture, open_picture, resized, save_png, save_time_lapse
+from nst.names import UnknownName
+from nst.outputs import TimeLapse, curve, report, summary
+from nst.pages import link
+from nst.pages.dials import MAIN, NAMES, apply, blamed, changes, dial, shown
+from nst.pages.parts import (
+    bundled_name,
+    picture_field,
+    preset_cards,
+    status,
+    strip,
+)
+from nst.presets import DEFAULT, Preset, all_presets, get, paintings, photos
+from nst.recipe import BadSetting, Recipe
+from nst.steps import Result, Step
+
+Stylizer = Callable[[Image, Image, Recipe], Iterator[Step]]
+Estimator = Callable[[Recipe, tuple[int, int], tuple[int, int]], Estimate]
+
+PREVIEW_SECONDS = 0.4  # between two pictures sent to the browser
+MOST_SECONDS = 1800  # a visitor may not hold the only slot longer
+EXPECTED = (BadPicture, BadSetting, TooLarge, UnknownName)
+
+
+class Runs:
+    """The runs going on, by browser session, so that Stop reaches the right one."""
+
+    def __init__(self) -> None:
+        """No runs yet."""
+        self._stops: dict[str, threading.Event] = {}
+
+    def begin(self, request: gr.Request) -> None:
+        """A run is about to wait for its turn."""
+        self._stops[str(request.session_hash)] = threading.Event()
+
+    def stop(self, request: gr.Request) -> None:
+        """Ends the session's run after its present step."""
+        if found := self._stops.get(str(request.session_hash)):
+            found.set()
+
+    def stopped(self, request: gr.Request) -> bool:
+        """Whether the session asked to stop."""
+        found = self._stops.get(str(request.session_hash))
+        return bool(found and found.is_set())
+
+    def end(self, request: gr.Request) -> None:
+        """The run is over."""
+        self._stops.pop(str(request.session_hash), None)
+
+
+def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
+    """The page over an engine: `stylize` makes steps, `estimate` foresees them."""
+    runs = Runs()
+    default = get(DEFAULT)
+    names = list(all_presets())
+    example = _example(default)
+
+    with gr.Blocks(title="Neural style transfer", analytics_enabled=False) as blocks:
+        gr.Markdown(
+            "# Neural style transfer\nPick a photo, a painting and a preset; watch it being "
+            "painted; keep the result and share the link.",
+            elem_classes="title",
+        )
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=4, min_width=320):
+                with gr.Row():
+                    with gr.Column(min_width=150):
+                        photo = picture_field(
+                            "Photo",
+                            photos()[link.PHOTO].path,
+                            sources=["upload", "clipboard", "webcam"],
+                            elem_id="photo",
+                        )
+                        photo_strip = strip(photos(), "photos")
+                    with gr.Column(min_width=150):
+                        painting = picture_field(
+                            "Painting",
+                            paintings()[link.PAINTING].path,
+                            sources=["upload", "clipboard"],
+                            elem_id="painting",
+                        )
+                        painting_strip = strip(paintings(), "paintings")
+                go = gr.Button("Stylize", variant="primary", size="lg", elem_id="go")
+                foreseen = gr.Markdown(elem_id="estimate", elem_classes="hint")
+                cards = preset_cards(all_presets().values(), names.index(DEFAULT))
+                about = gr.Markdown(_about(default), elem_id="about")
+                with gr.Accordion("Settings", open=False, elem_id="settings"):
+                    dials = {name: dial(name, default.recipe) for name in MAIN}
+                    with gr.Accordion("All other settings", open=False):
+                        rest = (name for name in NAMES if name not in MAIN)
+                        dials |= {name: dial(name, default.recipe) for name in rest}
+                    reset = gr.Button("Back to the preset", size="sm", elem_id="reset")
+            with gr.Column(scale=6, min_width=320):
+                progress = gr.HTML(example["status"], elem_classes="status", elem_id="status")
+                stop = gr.Button("Stop", variant="stop", visible=False, elem_id="stop")
+                with gr.Tabs(selected="compare", elem_id="tabs") as tabs:
+                    with gr.Tab("Result", id="result", render_children=True):
+                        canvas = gr.Image(
+                            example["picture"],
+                            label="Result",
+                            type="filepath",
+                            format="jpeg",
+                            interactive=False,
+                            buttons=["fullscreen"],
+                            elem_id="result",
+                        )
+                    with gr.Tab("Before and after", id="compare", render_children=True):
+                        slider = gr.ImageSlider(
+                            example["pair"],
+                            label="Before and after",
+                            format="jpeg",
+                            interactive=False,
+                            max_height=620,
+                            elem_id="slider",
+                        )
+                    with gr.Tab("Losses", id="losses", render_children=True):
+                        losses = gr.LinePlot(
+                            example["curve"],
+                            x="step",
+                            y="log10 of the loss",
+                            color="term",
+                            title="Weighted losses",
+                            height=340,
+                            elem_id="losses",
+                        )
+                    with gr.Tab("Settings used", id="used", render_children=True):
+                        used = gr.JSON(example["report"], show_label=False, elem_id="used")
+                with gr.Row():
+                    png = gr.DownloadButton("PNG", interactive=False, size="sm", elem_id="png")
+                    settings = gr.DownloadButton(
+                        "Settings (JSON)", interactive=False, size="sm", elem_id="json"
+                    )
+                    lapse = gr.DownloadButton(
+                        "Time-lapse (WebP)", interactive=False, size="sm", elem_id="lapse"
+                    )
+                    copy = gr.Button("Copy link", size="sm", elem_id="copy")
+                with gr.Row():
+                    as_photo = gr.Button("Use result as photo", size="sm", elem_id="as-photo")
+                    as_painting = gr.Button(
+                        "Use result as painting", size="sm", elem_id="as-painting"
+                    )
+        preset = gr.Textbox(DEFAULT, visible="hidden", label="Preset", elem_id="preset")
+        address = gr.Textbox(visible="hidden", elem_id="address")
+
+        inputs = [photo, painting, preset, *dials.values()]
+        outputs = [progress, canvas, slider, losses, used, png, settings, lapse, tabs]
+
+        def consider(photo: str, painting: str, preset: str, *values: Any) -> tuple[str, str]:
+            """What the run would take, and the address of these choices."""
+            chosen = get(preset)
+            changed = changes(chosen, values)
+            query = link.write(
+                preset,
+                bundled_name(photo, photos()),
+                bundled_name(painting, paintings()),
+                changed,
+            )
+            try:
+                recipe = apply(chosen, changed)
+                sizes = (open_picture(photo).size, open_picture(painting).size)
+                return f"Takes {describe(estimate(recipe, *sizes))}.", query
+            except (TypeError, *EXPECTED) as error:
+                missing = "Choose a photo and a painting."
+                return missing if isinstance(error, TypeError) else str(error), query
+
+        def check(photo: str, painting: str, preset: str, *values: Any) -> list[dict[str, Any]]:
+            """A sentence under each field that cannot be used."""
+            chosen = get(preset)
+            wrong = blamed(chosen, changes(chosen, values))
+            fields = [_picture_problem(photo, "photo"), _picture_problem(painting, "painting"), ""]
+            fields += [wrong.get(name, "") for name in dials]
+            return [gr.validate(not problem, problem) for problem in fields]
+
+        def prepare(request: gr.Request, *_: Any) -> tuple[Any, ...]:
+            runs.begin(request)
+            return gr.Button("Painting …", interactive=False), gr.Button(visible=True)
+
+        def paint(
+            request: gr.Request, photo: str, painting: str, preset: str, *values: Any
+        ) -> Iterator[tuple[Any, ...]]:
+            """Paint the photo in the style of the painting."""
+            try:
+                chosen = get(preset)
+                recipe = apply(chosen, changes(chosen, values))
+                pictures = _both(photo, painting)
+                seconds = estimate(recipe, *(picture.size for picture in pictures)).seconds
+                if seconds > MOST_SECONDS:
+                    raise TooLarge(
+                        f"This would take about {duration(seconds)}; "
+                        f"the limit is {duration(MOST_SECONDS)}. A smaller size or fewer "
+                        "iterations will fit."
+                    )
+                steps = stylize(*pictures, recipe)
+                label = f"{Path(photo).stem}-{Path(painting).stem}-{preset}"
+                sources = (preset, Path(photo).name, Path(painting).name)
+                stopped = lambda: runs.stopped(request)  # noqa: E731
+                size = recipe.level_sizes(pictures[0].size)[-1]
+                lapse = TimeLapse(recipe)
+                yield from _watched(steps, size, lapse, stopped, sources, label)
+            except EXPECTED as error:
+                raise gr.Error(str(error), title="This cannot be painted") from error
+            except gr.Error:
+                raise
+            except Exception as error:
+                logging.exception("A run failed")
+                raise gr.Error("Something went wrong here. Please try again.") from error
+            finally:
+                runs.end(request)
+
+        def choose_preset(event: gr.SelectData) -> tuple[Any, ...]:
+            chosen = all_presets()[names[event.index]]
+            return chosen.name, _about(chosen), *shown(chosen.recipe).values()
+
+        def restore(request: gr.Request) -> tuple[Any, ...]:
+            place = link.read(dict(request.query_params))
+            if place.lost:
+                gr.Warning(f"The link was damaged; not restored: {', '.join(place.lost)}.")
+            values = shown(place.recipe)
+            return (
+                str(photos()[place.photo].path),
+                str(paintings()[place.painting].path),
+                place.preset.name,
+                *values.values(),
+                gr.Gallery(selected_index=names.index(place.preset.name)),
+                _about(place.preset),
+            )
+
+        think = {"inputs": inputs, "outputs": [foreseen, address], "show_progress": "hidden"}
+        think |= {"concurrency_limit": None, "api_visibility": "private"}
+        quiet = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
+
+        blocks.load(restore, None, [*inputs, cards, about], **quiet).then(consider, **think)
+        cards.select(choose_preset, None, [preset, about, *dials.values()], **quiet).then(
+            consider, **think
+        )
+        reset.click(
+            lambda name: list(shown(get(name).recipe).values()), preset, [*dials.values()], **quiet
+        ).then(consider, **think)
+        photo_strip.select(_chosen(photos()), None, photo, **quiet)
+        painting_strip.select(_chosen(paintings()), None, painting, **quiet)
+        for field, kind in ((photo, "photo"), (painting, "painting")):
+            field.upload(
+                lambda path: None,
+                field,
+                None,
+                validator=lambda path, kind=kind: gr.validate(
+                    not _picture_problem(path, kind), _picture_problem(path, kind)
+                ),
+                **quiet,
+            )
+            field.change(consider, trigger_mode="always_last", **think)
+        gr.on(
+            [component.input for component in dials.values()],
+            consider,
+            trigger_mode="always_last",
+            **think,
+        )
+        address.change(None, address, None, js=link.WRITE, api_visibility="private")
+        copy.click(None, None, copy, js=link.COPY, api_visibility="private")
+        go.click(prepare, inputs, [go, stop], validator=check, **quiet).success(
+            paint,
+            inputs,
+            outputs,
+            concurrency_id="paint",
+            concurrency_limit=1,
+            show_progress_on=[progress],
+            scroll_to_output=True,
+            api_name="stylize",
+        ).then(
+            lambda: (gr.Button("Stylize", interactive=True), gr.Button(visible=False)),
+            None,
+            [go, stop],
+            **quiet,
+        )
+        stop.click(runs.stop, None, None, **quiet)
+        as_photo.click(lambda path: path, canvas, photo, **quiet)
+        as_painting.click(lambda path: path, canvas, painting, **quiet)
+    return blocks
+
+
+def _watched(
+    steps: Iterator[Step],
+    size: tuple[int, int],
+    lapse: TimeLapse,
+    stopped: Callable[[], bool],
+    sources: tuple[str, str, str],
+    label: str,
+) -> Iterator[tuple[Any, ...]]:
+    """The page's outputs while the run goes on, and after it."""
+    unchanged = gr.skip()
+    due = 0.0
+    for step in steps:
+        lapse.see(step)
+        if step.result or stopped():
+            break
+        if step.seconds >= due:
+            due = step.seconds + PREVIEW_SECONDS
+            first = step.index == 1
+            off = gr.DownloadButton(interactive=False) if first else unchanged
+            tab = gr.Tabs(selected="result") if first else unchanged
+            rest = (unchanged, unchanged, unchanged, off, off, off, tab)
+            yield status(step), resized(step.picture(), size), *rest
+    result = step.result or step.finish()
+    steps.close()
+    yield from _finished(result, step, lapse, sources, label)
+
+
+def _finished(
+    result: Result, step: Step, lapse: TimeLapse, sources: tuple[str, str, str], label: str
+) -> Iterator[tuple[Any, ...]]:
+    kept = report(result, *sources)
+    if not step.result:
+        done = f"Stopped at step {step.index} of {step.total}: {summary(kept)}"
+    else:
+        done = f"Done: {summary(kept)}"
+    words = f"<p><b>{done}</b></p><p class='hint'>{result.warning}</p>"
+    with TemporaryDirectory() as folder:
+        png, settings, webp = (Path(folder, f"{label}.{kind}") for kind in ("png", "json", "webp"))
+        save_png(result.picture, png, kept)
+        settings.write_text(json.dumps(kept, indent=2, ensure_ascii=False), "utf-8")
+        ready = [gr.DownloadButton(value=str(path), interactive=True) for path in (png, settings)]
+        shown = (words, str(png), (result.photo, result.picture), _plot(curve(result.history)))
+        tab = gr.Tabs(selected="compare")
+        yield *shown, kept, *ready, gr.skip(), tab
+        lapse.add(result.picture)
+        save_time_lapse(lapse.frames, webp)
+        ready = gr.DownloadButton(value=str(webp), interactive=True)
+        yield *(gr.skip() for _ in range(7)), ready, gr.skip()
+
+
+def _plot(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows)
+    frame["log10 of the loss"] = [math.log10(max(loss, 1e-12)) for loss in frame.pop("loss")]
+    return frame
+
+
+def _example(preset: Preset) -> dict[str, Any]:
+    """The gallery's result of a preset, as the page shows a finished run."""
+    kept = json.loads(preset.example.with_suffix(".json").read_text("utf-8"))
+    rows = kept.pop("curve")
+    picture = open_picture(preset.example)
+    photo = resized(open_picture(photos()[kept["photo"]].path), picture.size)
+    return {
+        "status": f"<p><b>An example: {preset.title}</b></p><p class='hint'>{summary(kept)}</p>",
+        "picture": str(preset.example),
+        "pair": (photo, picture),
+        "curve": _plot(rows),
+        "report": kept,
+    }
+
+
+def _about(preset: Preset) -> str:
+    note = f" {preset.note}" if preset.note else ""
+    return f"**{preset.title}.** {preset.summary}\n\n*{preset.source}.*{note}"
+
+
+def _both(photo: str | None, painting: str | None) -> tuple[Image, Image]:
+    for path, kind in ((photo, "photo"), (painting, "painting")):
+        if not path:
+            raise BadPicture(f"Choose a {kind} first.")
+    return open_picture(photo), open_picture(painting)
+
+
+def _picture_problem(path: str | None, kind: str) -> str:
+    if not path:
+        return f"Choose a {kind} first."
+    try:
+        open_picture(path)
+    except BadPicture as error:
+        return str(error)
+    return ""
+
+
+def _chosen(credits: Any) -> Callable[[gr.SelectData], str]:
+    paths = [str(credit.path) for credit in credits.values()]
+
+    def chosen(event: gr.SelectData) -> str:
+        return paths[event.index]
+
+    return chosen
