@@ -20,7 +20,7 @@ CSS = """
 .cards .gallery-container { height: auto !important; }
 .cards .thumbnail-item.selected { outline: 3px solid var(--color-accent); outline-offset: -1px; }
 .cards .caption-label { font-size: 11px; padding: 1px 5px; max-width: 100%; }
-.strip .grid-container { gap: 4px !important; }
+.strip .grid-container { gap: 4px !important; grid-auto-rows: auto !important; }
 .strip .thumbnail-item, .strip .thumbnail-lg { aspect-ratio: 1 !important; height: auto !important;
   border-radius: 6px !important; }
 .strip .caption-label { display: none; }
@@ -51,25 +51,9 @@ THEME = gr.themes.Origin(
 )
 
 
-class PictureField(gr.Image):
-    """A picture input that hands over the file as it came.
-
-    Gradio would open the file first and answer a broken one with an error of its own; here
-    `nst.images.open_picture` decides, and its sentence reaches the visitor.
-    """
-
-    is_template = True
-
-    def preprocess(self, payload: Any) -> str | None:
-        """The path of the upload, unopened."""
-        if payload and payload.path and not (payload.url or "").startswith("data:"):
-            return str(payload.path)
-        return super().preprocess(payload)
-
-
-def picture_field(label: str, value: Path, **options: Any) -> PictureField:
-    """An input for a photo or a painting."""
-    return PictureField(
+def picture_field(label: str, value: Path, **options: Any) -> gr.Image:
+    """An input for a photo or a painting, which hands over the file as it came."""
+    field = gr.Image(
         str(value),
         label=label,
         type="filepath",
@@ -79,6 +63,16 @@ def picture_field(label: str, value: Path, **options: Any) -> PictureField:
         webcam_options=gr.WebcamOptions(mirror=False),
         **options,
     )
+    decode = field.preprocess
+
+    # Gradio would open the file and answer a broken one with an error of its own. Here
+    # `open_picture` decides. (A subclass would say this, but Gradio writes a stub file beside it.)
+    def hand_over(payload: Any) -> str | None:
+        is_file = payload and payload.path and not (payload.url or "").startswith("data:")
+        return str(payload.path) if is_file else decode(payload)
+
+    field.preprocess = hand_over
+    return field
 
 
 def strip(credits: Mapping[str, Credit], name: str) -> gr.Gallery:
