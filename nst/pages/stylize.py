@@ -177,7 +177,7 @@ def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
                 return f"Takes {describe(estimate(recipe, *sizes))}.", query
             except (TypeError, *EXPECTED) as error:
                 missing = "Choose a photo and a painting."
-                return missing if isinstance(error, TypeError) else str(error), query
+                return f"⚠ {missing if isinstance(error, TypeError) else error}", query
 
         def check(photo: str, painting: str, preset: str, *values: Any) -> list[dict[str, Any]]:
             """A sentence under each field that cannot be used."""
@@ -254,16 +254,7 @@ def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
         ).then(consider, **think)
         photo_strip.select(_chosen(photos()), None, photo, **quiet)
         painting_strip.select(_chosen(paintings()), None, painting, **quiet)
-        for field, kind in ((photo, "photo"), (painting, "painting")):
-            field.upload(
-                lambda path: None,
-                field,
-                None,
-                validator=lambda path, kind=kind: gr.validate(
-                    not _picture_problem(path, kind), _picture_problem(path, kind)
-                ),
-                **quiet,
-            )
+        for field in (photo, painting):
             field.change(consider, trigger_mode="always_last", **think)
         gr.on(
             [component.input for component in dials.values()],
