@@ -1,0 +1,40 @@
+import pytest
+
+from nst.names import UnknownName, pick, suggest
+
+
+def test_suggest_offers_the_closest_name():
+    assert suggest("averge", ["max", "average"]) == "Did you mean `average`?"
+
+
+def test_suggest_ignores_the_case_of_what_was_asked():
+    assert suggest("AVERAGE", ["max", "average"]) == "Did you mean `average`?"
+
+
+def test_suggest_lists_every_name_in_order_where_none_is_close():
+    assert suggest("zzzz", ["max", "average"]) == "Known: average, max."
+
+
+def test_suggest_takes_an_iterator():
+    assert suggest("averge", iter(["max", "average"])) == "Did you mean `average`?"
+
+
+def test_pick_returns_the_entry_of_the_exact_name():
+    table = {"max": 1, "average": 2}
+    assert pick("pooling", "average", table) == 2
+
+
+def test_pick_refuses_a_close_name_instead_of_guessing():
+    with pytest.raises(UnknownName) as caught:
+        pick("pooling", "Max", {"max": 1, "average": 2})
+    assert str(caught.value) == "Unknown pooling `Max`. Did you mean `max`?"
+
+
+def test_pick_lists_the_names_where_none_is_close():
+    with pytest.raises(UnknownName) as caught:
+        pick("pooling", "median", {"max": 1, "average": 2})
+    assert str(caught.value) == "Unknown pooling `median`. Known: average, max."
+
+
+def test_an_unknown_name_is_a_value_error():
+    assert issubclass(UnknownName, ValueError)
