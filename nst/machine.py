@@ -19,6 +19,7 @@ import psutil
 import torch
 from torch import Tensor
 
+from nst import __version__
 from nst.backbones import Backbone
 from nst.losses import gram_matrix, style_loss
 
@@ -70,7 +71,8 @@ def prepare() -> None:
     torch.set_num_threads(processors())
     if platform.libc_ver()[0] == "glibc":
         mallopt = ctypes.CDLL(None).mallopt
-        trim_threshold, mmap_max = -1, -4
+        trim_threshold, mmap_max, arena_max = -1, -4, -8
+        mallopt(arena_max, 1)
         mallopt(mmap_max, 0)
         mallopt(trim_threshold, 2**31 - 1)
 
@@ -126,7 +128,8 @@ def _identity() -> str:
     name = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor()
     capability = torch.backends.cpu.get_cpu_capability()
     amx = torch.cpu._is_amx_tile_supported()
-    return f"{platform.machine()} {name} {capability} amx={amx} x{processors()} {torch.__version__}"
+    versions = f"torch {torch.__version__}, nst {__version__}"
+    return f"{platform.machine()} {name} {capability} amx={amx} x{processors()}, {versions}"
 
 
 @cache

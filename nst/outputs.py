@@ -1,5 +1,6 @@
 """What remains of a run: the report, the loss curves and the time-lapse."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ def curve(history: Sequence[Losses]) -> list[dict[str, float | int | str]]:
         {"step": index + 1, "term": term, "loss": value}
         for index in kept
         for term, value in _terms(history[index]).items()
+        if math.isfinite(value)
     ]
 
 

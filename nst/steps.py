@@ -1,5 +1,6 @@
 """What a run yields: a step with its losses, and at the end the result."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -25,13 +26,22 @@ class Losses:
     terms: Mapping[str, Term]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain numbers, for reports."""
+        """Plain numbers, for reports; None for what is not finite, which JSON cannot write."""
+        terms = self.terms.items()
         return {
-            "total": self.total,
-            "weighted": {name: term.weighted for name, term in self.terms.items()},
-            "unweighted": {name: term.unweighted for name, term in self.terms.items()},
-            "layers": {name: dict(term.layers) for name, term in self.terms.items() if term.layers},
+            "total": _finite(self.total),
+            "weighted": {name: _finite(term.weighted) for name, term in terms},
+            "unweighted": {name: _finite(term.unweighted) for name, term in terms},
+            "layers": {
+                name: {layer: _finite(loss) for layer, loss in term.layers.items()}
+                for name, term in terms
+                if term.layers
+            },
         }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 @dataclass(frozen=True)

@@ -461,9 +461,7 @@ def test_the_learning_rate_falls_to_its_end(photo, painting, decay_iterations, s
 
 def test_the_first_step_of_lbfgs_moves_a_pixel_by_the_learning_rate(painting):
     gray = Image.new("RGB", (64, 48), (128, 128, 128))
-    wanted = recipe(
-        optimizer__name="lbfgs", optimizer__learning_rate=4, pyramid__iterations=[1]
-    )
+    wanted = recipe(optimizer__name="lbfgs", optimizer__learning_rate=4, pyramid__iterations=[1])
     assert distance(run(gray, painting, wanted).picture, gray) == pytest.approx(4, rel=0.2)
 
 

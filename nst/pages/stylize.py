@@ -5,6 +5,7 @@ import logging
 import math
 import threading
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -71,7 +72,9 @@ def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
     names = list(all_presets())
     example = _example(default)
 
-    with gr.Blocks(title="Neural style transfer", analytics_enabled=False) as blocks:
+    with gr.Blocks(
+        title="Neural style transfer", analytics_enabled=False, delete_cache=(3600, 86400)
+    ) as blocks:
         gr.Markdown(
             "# Neural style transfer\nPick a photo, a painting and a preset; watch it being "
             "painted; keep the result and share the link.",
@@ -173,7 +176,7 @@ def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
             )
             try:
                 recipe = apply(chosen, changed)
-                sizes = (open_picture(photo).size, open_picture(painting).size)
+                sizes = (_opened(photo).size, _opened(painting).size)
                 return f"Takes {describe(estimate(recipe, *sizes))}.", query
             except (TypeError, *EXPECTED) as error:
                 missing = "Choose a photo and a painting."
@@ -207,7 +210,7 @@ def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
                         "iterations will fit."
                     )
                 steps = stylize(*pictures, recipe)
-                label = f"{Path(photo).stem}-{Path(painting).stem}-{preset}"
+                label = f"{Path(photo).stem[:40]}-{Path(painting).stem[:40]}-{preset}"
                 sources = (preset, Path(photo).name, Path(painting).name)
                 stopped = lambda: runs.stopped(request)  # noqa: E731
                 size = recipe.level_sizes(pictures[0].size)[-1]
@@ -336,7 +339,7 @@ def _finished(
 
 
 def _plot(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    frame = pd.DataFrame(rows)
+    frame = pd.DataFrame(rows, columns=["step", "term", "loss"])
     frame["log10 of the loss"] = [math.log10(max(loss, 1e-12)) for loss in frame.pop("loss")]
     return frame
 
@@ -365,14 +368,20 @@ def _both(photo: str | None, painting: str | None) -> tuple[Image, Image]:
     for path, kind in ((photo, "photo"), (painting, "painting")):
         if not path:
             raise BadPicture(f"Choose a {kind} first.")
-    return open_picture(photo), open_picture(painting)
+    return _opened(photo), _opened(painting)
+
+
+@lru_cache(maxsize=8)
+def _opened(path: str) -> Image:
+    """Gradio names the folder of an upload after its content, so a path never changes its picture."""
+    return open_picture(path)
 
 
 def _picture_problem(path: str | None, kind: str) -> str:
     if not path:
         return f"Choose a {kind} first."
     try:
-        open_picture(path)
+        _opened(path)
     except BadPicture as error:
         return str(error)
     return ""
