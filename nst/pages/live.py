@@ -1,0 +1,102 @@
+"""A run on the page: the picture while it is painted, and everything a finished one leaves."""
+
+import json
+import math
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import gradio as gr
+import pandas as pd
+
+from nst.images import resized, save_png, save_time_lapse
+from nst.outputs import TimeLapse, curve, report, summary
+from nst.pages.parts import status
+from nst.steps import Result, Step
+
+PREVIEW_SECONDS = 0.4  # between two pictures sent to the browser
+
+
+class Runs:
+    """The runs going on, by browser session, so that Stop reaches the right one."""
+
+    def __init__(self) -> None:
+        """No runs yet."""
+        self._stops: dict[str, threading.Event] = {}
+
+    def begin(self, request: gr.Request) -> None:
+        """A run is about to wait for its turn."""
+        self._stops[str(request.session_hash)] = threading.Event()
+
+    def stop(self, request: gr.Request) -> None:
+        """Ends the session's run after its present step."""
+        if found := self._stops.get(str(request.session_hash)):
+            found.set()
+
+    def stopped(self, request: gr.Request) -> bool:
+        """Whether the session asked to stop."""
+        found = self._stops.get(str(request.session_hash))
+        return bool(found and found.is_set())
+
+    def end(self, request: gr.Request) -> None:
+        """The run is over."""
+        self._stops.pop(str(request.session_hash), None)
+
+
+def watched(
+    steps: Iterator[Step],
+    size: tuple[int, int],
+    lapse: TimeLapse,
+    stopped: Callable[[], bool],
+    sources: tuple[str, str, str],
+    label: str,
+) -> Iterator[tuple[Any, ...]]:
+    """The page's outputs while the run goes on, and after it."""
+    unchanged = gr.skip()
+    due = 0.0
+    for step in steps:
+        lapse.see(step)
+        if step.result or stopped():
+            break
+        if step.seconds >= due:
+            due = step.seconds + PREVIEW_SECONDS
+            first = step.index == 1
+            off = gr.DownloadButton(interactive=False) if first else unchanged
+            tab = gr.Tabs(selected="result") if first else unchanged
+            rest = (unchanged, unchanged, unchanged, off, off, off, tab)
+            yield status(step), resized(step.picture(), size), *rest
+    result = step.result or step.finish()
+    steps.close()
+    yield from _finished(result, step, lapse, sources, label)
+
+
+def _finished(
+    result: Result, step: Step, lapse: TimeLapse, sources: tuple[str, str, str], label: str
+) -> Iterator[tuple[Any, ...]]:
+    kept = report(result, *sources)
+    if not step.result:
+        done = f"Stopped at step {step.index} of {step.total}: {summary(kept)}"
+    else:
+        done = f"Done: {summary(kept)}"
+    words = f"<p><b>{done}</b></p><p class='hint'>{result.warning}</p>"
+    with TemporaryDirectory() as folder:
+        png, settings, webp = (Path(folder, f"{label}.{kind}") for kind in ("png", "json", "webp"))
+        save_png(result.picture, png, kept)
+        settings.write_text(json.dumps(kept, indent=2, ensure_ascii=False), "utf-8")
+        ready = [gr.DownloadButton(value=str(path), interactive=True) for path in (png, settings)]
+        shown = (words, str(png), (result.photo, result.picture), plot(curve(result.history)))
+        tab = gr.Tabs(selected="compare")
+        yield *shown, kept, *ready, gr.skip(), tab
+        lapse.add(result.picture)
+        save_time_lapse(lapse.frames, webp)
+        ready = gr.DownloadButton(value=str(webp), interactive=True)
+        yield *(gr.skip() for _ in range(7)), ready, gr.skip()
+
+
+def plot(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Loss curves as the page's plot takes them, which has no logarithmic axis."""
+    frame = pd.DataFrame(rows, columns=["step", "term", "loss"])
+    frame["log10 of the loss"] = [math.log10(max(loss, 1e-12)) for loss in frame.pop("loss")]
+    return frame
