@@ -286,7 +286,7 @@ def _both(photo: str | None, painting: str | None) -> tuple[Image, Image]:
 
 @lru_cache(maxsize=8)
 def _opened(path: str) -> Image:
-    """Gradio names the folder of an upload after its content, so a path never changes its picture."""
+    """Gradio names an upload's folder after its content: a path never changes its picture."""
     return open_picture(path)
 
 
