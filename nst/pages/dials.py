@@ -10,6 +10,7 @@ from nst.presets import Preset
 from nst.recipe import BadSetting, Recipe, flat, setting_field, setting_names, written
 
 ITERATIONS = "iterations"
+SHARES = "pyramid.iterations"
 MAIN = (
     "size",
     ITERATIONS,
@@ -79,12 +80,24 @@ def changes(preset: Preset, values: Sequence[Any]) -> dict[str, Any]:
     """The settings in which the inputs differ from the preset, by name."""
     before = shown(preset.recipe)
     given = dict(zip(NAMES, values, strict=True))
-    return {
+    changed = {
         name: value
         for name, value in given.items()
         if written(value) != written(before[name])
         and not (isinstance(value, int | float) and value == before[name])
     }
+    if ITERATIONS in changed and _follows(preset, changed):
+        del changed[SHARES]
+    return changed
+
+
+def _follows(preset: Preset, changed: Mapping[str, Any]) -> bool:
+    """Whether the iterations of each scale are just what their sum makes of the preset's."""
+    try:
+        recipe = apply(preset, {ITERATIONS: changed[ITERATIONS]})
+    except BadSetting:
+        return False
+    return changed.get(SHARES) == shown(recipe)[SHARES]
 
 
 def apply(preset: Preset, changed: Mapping[str, Any]) -> Recipe:

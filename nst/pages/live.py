@@ -97,6 +97,7 @@ def _finished(
 
 def plot(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Loss curves as the page's plot takes them, which has no logarithmic axis."""
+    rows = [row for row in rows if row["loss"] > 0]  # the photo itself has no content loss
     frame = pd.DataFrame(rows, columns=["step", "term", "loss"])
-    frame["log10 of the loss"] = [math.log10(max(loss, 1e-12)) for loss in frame.pop("loss")]
+    frame["log10 of the loss"] = [math.log10(loss) for loss in frame.pop("loss")]
     return frame

@@ -31,6 +31,8 @@ CSS = """
 .status .bar div { height: 100%; background: var(--color-accent); }
 .status p { margin: 2px 0 6px 0; font-variant-numeric: tabular-nums; }
 .hint { color: var(--body-text-color-subdued); font-size: 0.92em; }
+#settings .form { display: grid; grid-template-columns: repeat(auto-fill, minmax(180px, 1fr)); }
+#settings .form > :is(#content-layers, #style-layers, #size) { grid-column: 1 / -1; }
 .title h1 { margin-bottom: 0; }
 @media (max-width: 640px) { .presets .grid-container { --grid-cols: 3 !important; } }
 """

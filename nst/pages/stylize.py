@@ -149,7 +149,7 @@ def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
                 return f"Takes {describe(estimate(recipe, *sizes))}.", query
             except (TypeError, *EXPECTED) as error:
                 missing = "Choose a photo and a painting."
-                return f"⚠ {missing if isinstance(error, TypeError) else error}", query
+                return f"⚠ {missing if isinstance(error, TypeError) else error}", gr.skip()
 
         def check(photo: str, painting: str, preset: str, *values: Any) -> list[dict[str, Any]]:
             """A sentence under each field that cannot be used."""
