@@ -218,7 +218,7 @@ def _torchvision(network: str, layer: str) -> tuple[Tensor, Tensor]:
 
 @cache
 def _torchvision_state(choice: object) -> Mapping[str, Tensor]:
-    return choice.get_state_dict(progress=True)
+    return choice.get_state_dict(progress=True, check_hash=True)
 
 
 def _torchvision_index(network: Network, layer: str) -> int:

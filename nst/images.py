@@ -37,11 +37,6 @@ def open_picture(source: str | Path) -> Image.Image:
     if not path.is_file():
         raise BadPicture(f"`{source}` does not exist or is not a file.")
     _refuse_by_size(path)
-    head = path.open("rb").read(512)
-    if b"<svg" in head.lower() or path.suffix.lower() == ".svg":
-        raise BadPicture(f"`{name}` is an SVG drawing. Save it as PNG first.")
-    if head[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc", b"ftypavif"):
-        raise BadPicture(f"`{name}` is a HEIC or AVIF picture. Save it as JPEG first.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -49,12 +44,26 @@ def open_picture(source: str | Path) -> Image.Image:
                 return _decoded(file, name)
     except BadPicture:
         raise
-    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        if isinstance(error, Image.DecompressionBombError):
-            raise BadPicture(f"`{name}` has too many pixels; the limit is 40 megapixels.") from None
-        raise BadPicture(f"`{name}` is not a picture. JPEG, PNG and WebP work.") from None
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:
+    except UnidentifiedImageError:
+        raise BadPicture(_unknown_format(path)) from None
+    except Image.DecompressionBombError:
+        raise BadPicture(_too_many_pixels(name)) from None
+    except Exception as error:  # decoders raise anything at all over damaged files
         raise BadPicture(f"`{name}` is damaged or incomplete and cannot be read.") from error
+
+
+def _unknown_format(path: Path) -> str:
+    with path.open("rb") as file:
+        head = file.read(512)
+    if b"<svg" in head.lower() or path.suffix.lower() == ".svg":
+        return f"`{path.name}` is an SVG drawing. Save it as PNG first."
+    if head[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc", b"ftypavif"):
+        return f"`{path.name}` is a HEIC or AVIF picture. Save it as JPEG first."
+    return f"`{path.name}` is not a picture. JPEG, PNG and WebP work."
+
+
+def _too_many_pixels(name: str) -> str:
+    return f"`{name}` has too many pixels; the limit is {MOST_PIXELS // 10**6} megapixels."
 
 
 def _refuse_by_size(path: Path) -> None:
@@ -62,17 +71,12 @@ def _refuse_by_size(path: Path) -> None:
     if size == 0:
         raise BadPicture(f"`{path.name}` is empty.")
     if size > MOST_BYTES:
-        raise BadPicture(
-            f"`{path.name}` has {size / 2**20:.0f} MB; the limit is {MOST_BYTES // 2**20} MB."
-        )
+        raise BadPicture(f"`{path.name}` is too large; the limit is {MOST_BYTES // 2**20} MB.")
 
 
 def _decoded(file: Image.Image, name: str) -> Image.Image:
-    pixels = file.width * file.height
-    if pixels > MOST_PIXELS:
-        raise BadPicture(
-            f"`{name}` has {pixels / 1e6:.0f} megapixels; the limit is {MOST_PIXELS // 10**6}."
-        )
+    if file.width * file.height > MOST_PIXELS:
+        raise BadPicture(_too_many_pixels(name))
     file.seek(0)
     profile = file.info.get("icc_profile")
     file.draft(None, (WORKING_SIDE, WORKING_SIDE))
@@ -86,15 +90,26 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
     if picture.mode not in ("I", "F") and not picture.mode.startswith("I;16"):
         return picture
     values = np.nan_to_num(np.asarray(picture, dtype=np.float64))
-    if picture.mode == "F" and values.max() <= 1:
-        values = values * 255
-    elif values.max() > 255 or picture.mode.startswith("I;16"):
-        values = values / 257
-    return Image.fromarray(values.round().clip(0, 255).astype(np.uint8))
+    white = 65535 if picture.mode.startswith("I;16") else _white(values)
+    values = values.clip(0, white) * (255 / white)
+    return Image.fromarray(values.round().astype(np.uint8))
+
+
+def _white(values: np.ndarray) -> int:
+    """The brightest value that the numbers seem made for; one odd number does not decide."""
+    bright = np.quantile(values, 0.99)
+    return next((white for white in (1, 255, 65535) if bright <= white), 2**31 - 1)
 
 
 def _srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
-    if profile and picture.mode in ("RGB", "CMYK", "L"):
+    if not profile:
+        return picture
+    if picture.has_transparency_data or picture.mode == "P":
+        picture = picture.convert("RGBA")
+        colors = _srgb(picture.convert("RGB"), profile)
+        colors.putalpha(picture.getchannel("A"))
+        return colors
+    if picture.mode in ("RGB", "CMYK", "L"):
         with suppress(ImageCms.PyCMSError, OSError, ValueError):  # a broken profile is ignored
             return ImageCms.profileToProfile(
                 picture,
@@ -161,12 +176,12 @@ def read_report(path: str | Path) -> dict[str, Any]:
         if path.suffix.lower() == ".json":
             report = json.loads(path.read_text("utf-8"))
         else:
+            open_picture(path)
             with Image.open(path, formats=["PNG"]) as file:
-                file.load()
                 report = json.loads(file.info[SETTINGS_KEY])
         report["settings"]
         return report
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except Exception as error:  # of whatever else the file may be
         raise BadPicture(
             f"`{path.name}` has no settings inside. A PNG or JSON that this program saved works."
         ) from error
@@ -175,7 +190,7 @@ def read_report(path: str | Path) -> dict[str, Any]:
 def save_time_lapse(frames: Sequence[Image.Image], path: str | Path) -> None:
     """An animated WebP of about eight seconds at most, resting on the last frame."""
     size = frames[-1].size
-    pause = [min(200, max(40, 6000 // len(frames)))] * (len(frames) - 1) + [2000]
+    pause = [min(200, max(1, 6000 // len(frames)))] * (len(frames) - 1) + [2000]
     first, *rest = (resized(frame, size) for frame in frames)
     first.save(
         path, format="WEBP", save_all=True, append_images=rest, duration=pause, loop=0, quality=80

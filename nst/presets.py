@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nst.names import pick, suggest
 from nst.recipe import BadSetting, Recipe
@@ -29,7 +29,7 @@ class Preset(BaseModel):
     name: str
     title: str
     summary: str
-    source: str
+    source: str = Field(min_length=1)
     note: str = ""
     rank: int
     recipe: Recipe
@@ -74,6 +74,8 @@ def read_preset(path: Path) -> Preset:
     try:
         tree = tomllib.loads(path.read_text("utf-8"))
         recipe = Recipe.read(tree.pop("recipe", {}))
+        if "name" in tree:
+            raise BadPreset(f"{path.name}: the name is the file's; remove `name`.")
         return Preset(name=path.stem, recipe=recipe, **tree)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, BadSetting) as error:
         raise BadPreset(f"{path.name}: {error}") from None

@@ -40,6 +40,10 @@ def _layer_weights(value: object) -> object:
     return {name.strip(): number.strip() or 1.0 for name, _, number in parts}
 
 
+def _blank_is_none(value: object) -> object:
+    return None if value == "" else value
+
+
 def _listed(value: object) -> object:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
@@ -141,10 +145,10 @@ class OptimizerSettings(Section):
         title="Learning rate",
         description="a large one with few steps is faster",
     )
-    end_learning_rate: float | None = Field(
+    end_learning_rate: Annotated[float | None, BeforeValidator(_blank_is_none)] = Field(
         None, gt=0, le=1000, title="Last learning rate", description="reached linearly"
     )
-    decay_iterations: int | None = Field(
+    decay_iterations: Annotated[int | None, BeforeValidator(_blank_is_none)] = Field(
         None,
         ge=1,
         le=MOST_ITERATIONS,
@@ -180,12 +184,16 @@ class PyramidSettings(Section):
 
     scales: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], BeforeValidator(_listed)] = (
         Field(
-            (1.0,), title="Scales", description="of the size, ascending, the last 1", max_length=8
+            (1.0,),
+            title="Scales",
+            description="of the size, ascending, the last 1",
+            min_length=1,
+            max_length=8,
         )
     )
     iterations: Annotated[
         tuple[Annotated[int, Field(ge=1, le=MOST_ITERATIONS)], ...], BeforeValidator(_listed)
-    ] = Field((200,), title="Iterations of each scale", max_length=8)
+    ] = Field((200,), title="Iterations of each scale", min_length=1, max_length=8)
 
     @model_validator(mode="after")
     def _fits(self) -> "PyramidSettings":
@@ -293,6 +301,8 @@ class Recipe(Section):
     @classmethod
     def read(cls, tree: Mapping[str, object]) -> "Recipe":
         """A recipe from nested tables, as a preset file has them. Raises `BadSetting`."""
+        if not isinstance(tree, Mapping):
+            raise BadSetting("`recipe` must be a table of settings.")
         try:
             return cls.model_validate(tree)
         except ValidationError as error:
@@ -314,12 +324,17 @@ def flat(recipe: Recipe) -> dict[str, object]:
     return found
 
 
+def _digits(number: float) -> str:
+    """The shortest text that reads back exactly."""
+    return repr(number).removesuffix(".0")
+
+
 def written(value: object) -> str:
     """A setting's value as `--set` and the page's text fields take it."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{layer}={weight:.12g}" for layer, weight in value.items())
+        return ", ".join(f"{layer}={_digits(weight)}" for layer, weight in value.items())
     if isinstance(value, tuple | list):
-        return ", ".join(f"{part:.12g}" for part in value)
+        return ", ".join(_digits(part) for part in value)
     return "" if value is None else str(value)
 
 
@@ -341,7 +356,8 @@ def _sentences(error: ValidationError, tree: Mapping[str, object]) -> Iterator[s
         path = ".".join(str(part) for part in problem["loc"])
         match problem["type"]:
             case "extra_forbidden":
-                yield f"Unknown setting `{path}`. {suggest(path, setting_names())}"
+                known = {*setting_names(), *Recipe.model_fields}
+                yield f"Unknown setting `{path}`. {suggest(path, known)}"
             case "value_error":
                 reason = problem["ctx"]["error"]
                 plain = isinstance(reason, UnknownName)

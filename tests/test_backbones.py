@@ -305,7 +305,7 @@ def test_gradients_pass_through_activations_that_work_in_place(activation, decod
     expected = plain_features(
         decoded["vgg19"], theirs, "conv3_1", activation=activation, final=activation
     )
-    for x, values in ((mine, found), (theirs, expected)):
+    for values in (found, expected):
         sum((values[name].double() ** 2).mean() for name in layers).backward()
     assert theirs.grad.abs().max() > 0
     assert (mine.grad - theirs.grad).abs().max() <= 1e-5 * theirs.grad.abs().max()

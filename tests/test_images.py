@@ -165,10 +165,13 @@ def encoded(kind, picture, **more):
 
 
 @pytest.mark.parametrize("kind", SAVED_AS)
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 def test_a_file_that_ends_too_early_is_refused(kind, photo, tmp_path):
     path = tmp_path / "holiday.jpg"
     path.write_bytes(encoded(kind, photo)[:-300])
-    assert refusal(path) == "`holiday.jpg` is damaged or incomplete and cannot be read."
+    # A TIFF's table of contents may lie at its end, and without one it is no picture.
+    found = ("is damaged or incomplete and cannot be read.", "is not a picture. JPEG, PNG and")
+    assert refusal(path).startswith(tuple(f"`holiday.jpg` {text}" for text in found))
 
 
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.5, 0.9])
@@ -195,7 +198,7 @@ def test_a_damaged_file_opens_or_is_refused_and_nothing_else(kind, tmp_path):
             assert open_picture(path).mode == "RGB"
             opened += 1
         except BadPicture as error:
-            assert "`damaged.bin`" in str(error)  # noqa: PT017
+            assert "`damaged.bin`" in str(error)
     assert opened < 60
 
 
@@ -211,7 +214,7 @@ def test_a_photo_with_broken_exif_opens_or_is_refused(tmp_path):
     try:
         assert max(open_picture(path).size) == 48
     except BadPicture as error:
-        assert "`broken.jpg`" in str(error)  # noqa: PT017
+        assert "`broken.jpg`" in str(error)
 
 
 # Files that are too large
@@ -221,7 +224,7 @@ def test_a_file_above_15_megabytes_is_refused_before_it_is_read(tmp_path):
     path = tmp_path / "large.jpg"
     with path.open("wb") as file:
         file.truncate(16 * 2**20)  # zeros: were it read, it would be no picture
-    assert refusal(path) == "`large.jpg` has 16 MB; the limit is 15 MB."
+    assert refusal(path) == "`large.jpg` is too large; the limit is 15 MB."
 
 
 def test_a_file_of_exactly_15_megabytes_opens(tmp_path):
@@ -584,7 +587,7 @@ def _swapped_profile():
 
 def _ink_profile():
     """A CMYK profile by hand: cyan prints red, magenta green, yellow blue, black black."""
-    paper, red, green, blue = (255, 128, 128), (136, 208, 195), (224, 42, 211), (82, 207, 20)
+    paper, red, green, blue = (255, 128, 128), (138, 209, 198), (224, 49, 209), (75, 196, 16)
     grid = [(0, 128, 128)] * 16  # cyan varies slowest
     grid[0b0000], grid[0b1000], grid[0b0100], grid[0b0010] = paper, red, green, blue
     line = bytes(range(256))
@@ -597,7 +600,6 @@ def _ink_profile():
     for name, data in tags.items():
         directory += name + struct.pack(">II", 128 + 4 + 12 * len(tags) + len(body), len(data))
         body += data + bytes(-len(data) % 4)
-    head = struct.pack(">II4s4s4s12s4s", 2**22, 0x02400000, b"prtrCMYK", b"", b"", b"", b"")
     head = b"\0\0\0\0" + b"\x02\x40\0\0" + b"prtrCMYKLab " + bytes(12) + b"acsp" + bytes(28)
     head += struct.pack(">3i", 63190, 65536, 54061)
     size = struct.pack(">I", 128 + len(directory) + len(body))

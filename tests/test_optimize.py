@@ -50,6 +50,11 @@ def begins_with(photo, painting, wanted, **options):
     return run(photo, painting, wanted.but(still), **options).picture
 
 
+def living_tensors():
+    gc.collect()
+    return sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects())
+
+
 def plain_losses(pictures, content_layers, style_layers, network="vgg19"):
     """Losses of (image, photo, painting) in the `mean` unit by a VGG written down once more."""
     file = load_file(WEIGHTS / f"{network}.safetensors")
@@ -219,13 +224,13 @@ def test_levels_have_the_planned_sizes_and_steps(photo, painting):
 
 
 def test_a_level_starts_from_the_result_of_the_one_before(photo, painting):
-    coarse = {"size": 64, "start.image": "noise", "pyramid.iterations": [6]}
-    alone = run(photo, painting, Recipe().but(coarse | {"size": 128}))
-    both = Recipe().but(
-        coarse | {"size": 128, "pyramid.scales": [0.5, 1], "pyramid.iterations": [6, 6]}
+    still = recipe(
+        pyramid__scales=[0.25, 1], pyramid__iterations=[1, 1], optimizer__learning_rate=1e-6
     )
-    after = run(photo, painting, both)
-    assert after.history[6].total < 0.5 * alone.history[0].total
+    coarse = resized(photo, still.level_sizes(photo.size)[0])
+    result = run(photo, painting, still).picture
+    assert distance(result, coarse.resize(result.size, Image.Resampling.BICUBIC)) < 2
+    assert distance(result, at_64(photo)) > 8
 
 
 def test_only_the_last_step_has_a_result(photo, painting):
@@ -283,9 +288,8 @@ def test_closing_the_generator_stops_the_run_and_frees_it(photo, painting, monke
 
     monkeypatch.setattr(Backbone, "features", counted)
     run(photo, painting, recipe(pyramid__iterations=[1]))  # loads the weights
-    gc.collect()
     threads = threading.active_count()
-    tensors = sum(isinstance(thing, torch.Tensor) for thing in gc.get_objects())
+    tensors = living_tensors()
     read.clear()
     steps = stylize(photo, painting, recipe(pyramid__iterations=[1000]), precision="float32")
     next(steps), next(steps)
@@ -294,8 +298,7 @@ def test_closing_the_generator_stops_the_run_and_frees_it(photo, painting, monke
     assert list(steps) == []
     assert threading.active_count() == threads
     del steps
-    gc.collect()
-    assert sum(isinstance(thing, torch.Tensor) for thing in gc.get_objects()) == tensors
+    assert living_tensors() == tensors
 
 
 def test_nothing_is_computed_before_the_first_step_is_asked_for(photo, painting, monkeypatch):
@@ -487,8 +490,13 @@ def test_the_first_loss_equals_an_independent_float64_computation(photo, paintin
         assert dict(first.terms["style"].layers) == pytest.approx(style, rel=1e-4)
 
 
-GOLDEN_LOSS = 0.0
-GOLDEN_MEANS = ()
+GOLDEN_LOSS = 8.3226e9
+GOLDEN_MEANS = (
+    ((146, 169, 181), (145, 172, 187), (134, 169, 198), (126, 166, 178)),
+    ((136, 163, 173), (117, 150, 148), (130, 164, 189), (126, 159, 179)),
+    ((80, 109, 104), (128, 151, 160), (122, 143, 142), (67, 88, 70)),
+    ((56, 63, 60), (64, 75, 66), (59, 77, 67), (67, 77, 58)),
+)
 
 
 def test_a_known_run_still_gives_the_known_picture(photo, painting):
@@ -496,6 +504,6 @@ def test_a_known_run_still_gives_the_known_picture(photo, painting):
         pyramid__scales=[0.5, 1], pyramid__iterations=[8, 8], optimizer__learning_rate=8
     )
     result = run(photo, painting, wanted)
-    means = np.asarray(result.picture.resize((4, 4), Image.Resampling.BOX))
-    assert means.reshape(16, 3).tolist() == pytest.approx(np.array(GOLDEN_MEANS), abs=1.01)
+    means = np.asarray(result.picture.resize((4, 4), Image.Resampling.BOX), float)
+    assert np.abs(means - GOLDEN_MEANS).max() <= 1
     assert result.history[-1].total == pytest.approx(GOLDEN_LOSS, rel=0.01)
