@@ -1,12 +1,15 @@
 """The Spaces entry point: hands the page its engine and launches."""
 
 import os
+import threading
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
 
 from nst.estimate import estimate
+from nst.images import MOST_BYTES
+from nst.machine import calibration
 from nst.optimize import stylize
 from nst.pages.parts import CSS, THEME
 from nst.pages.stylize import page
@@ -22,7 +25,7 @@ def build() -> gr.Blocks:
 LAUNCH = {
     "theme": THEME,
     "css": CSS,
-    "max_file_size": "15mb",
+    "max_file_size": MOST_BYTES,
     "show_error": False,
     "footer_links": ["api", "gradio", "settings"],
     "run_history": False,
@@ -30,4 +33,5 @@ LAUNCH = {
 }
 
 if __name__ == "__main__":
+    threading.Thread(target=calibration, daemon=True).start()  # ready when the first visitor is
     build().launch(**LAUNCH)

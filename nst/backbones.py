@@ -44,6 +44,11 @@ NETWORKS: Mapping[str, Network] = {
 CPU = torch.device("cpu")
 CHANNELS = (64, 128, 256, 512, 512)  # of the blocks, in both networks
 
+
+class NoWeights(ValueError):
+    """Weights that cannot be had now; the message says which would work."""
+
+
 POOLINGS: Mapping[str, Callable[..., Tensor]] = {"max": F.max_pool2d, "average": F.avg_pool2d}
 
 
@@ -218,7 +223,14 @@ def _torchvision(network: str, layer: str) -> tuple[Tensor, Tensor]:
 
 @cache
 def _torchvision_state(choice: object) -> Mapping[str, Tensor]:
-    return choice.get_state_dict(progress=True, check_hash=True)
+    try:
+        state = choice.get_state_dict(progress=False, check_hash=True)
+    except (OSError, RuntimeError) as error:
+        raise NoWeights(
+            f"Torchvision's weights could not be downloaded ({error}). "
+            "`backbone.weights=bundled` needs no network."
+        ) from error
+    return {name: value for name, value in state.items() if name.startswith("features.")}
 
 
 def _torchvision_index(network: Network, layer: str) -> int:

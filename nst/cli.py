@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from nst import gallery as gallery_module
+from nst.backbones import NoWeights
 from nst.estimate import TooLarge, describe, duration, estimate
 from nst.images import BadPicture, open_picture, read_report, save_png, save_time_lapse
 from nst.names import UnknownName
@@ -21,7 +22,7 @@ from nst.optimize import stylize as run
 from nst.outputs import TimeLapse, loss_line, report, summary
 from nst.presets import DEFAULT, BadPreset, Credit, all_presets, get, paintings, photos
 from nst.recipe import BadSetting, Recipe
-from nst.steps import Result, Step
+from nst.steps import Result, Step, last
 
 app = typer.Typer(
     help="Neural style transfer.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -38,7 +39,15 @@ def _errors_are_sentences(command: Callable[..., None]) -> Callable[..., None]:
     def wrapped(*args: Any, **kwargs: Any) -> None:
         try:
             command(*args, **kwargs)
-        except (BadPicture, BadPreset, BadSetting, BadOutput, TooLarge, UnknownName) as error:
+        except (
+            BadPicture,
+            BadPreset,
+            BadSetting,
+            BadOutput,
+            NoWeights,
+            TooLarge,
+            UnknownName,
+        ) as error:
             console.print(f"Error: {error}", style="red", markup=False, soft_wrap=True)
             raise typer.Exit(2) from None
 
@@ -51,7 +60,9 @@ def stylize(
     photo: Annotated[str, typer.Argument(help="A picture file, or the name of a bundled photo.")],
     painting: Annotated[str, typer.Argument(help="A picture file, or a bundled painting's name.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The result, a PNG file.")],
-    preset: Annotated[str, typer.Option(help="See `python -m nst presets`.")] = DEFAULT,
+    preset: Annotated[
+        str | None, typer.Option(help=f"See `python -m nst presets`. Default: {DEFAULT}.")
+    ] = None,
     like: Annotated[
         Path | None, typer.Option(help="Take the settings of this saved PNG or JSON report.")
     ] = None,
@@ -73,7 +84,16 @@ def stylize(
     ] = None,
 ) -> None:
     """Paint PHOTO in the style of PAINTING."""
-    recipe = _recipe(preset, like, size, iterations, seed, settings or [], bool(start))
+    if preset and like:
+        raise BadSetting("Give `--preset` or `--like`, not both.")
+    model = read_report(like) if like else {}
+    preset = model.get("preset", preset or DEFAULT)
+    recipe = Recipe.read(model["settings"]) if like else get(preset).recipe
+    recipe = _changed(recipe, size, iterations, seed, settings or [])
+    if start:
+        recipe = recipe.but({"start.image": "picture"})
+    elif recipe.start.image == "picture":
+        raise BadSetting("`start.image` is picture: give the picture with `--start`.")
     sources = [photo, painting, *([start] if start else [])]
     _check_output(output, ".png", sources)
     _check_output(report_file, ".json", sources)
@@ -84,7 +104,9 @@ def stylize(
     console.print(f"{preset}: {describe(foreseen)}")
     lapse = TimeLapse(recipe)
     result = _watch(
-        run(*pictures, recipe, start=first), preset, lapse.see if time_lapse else lambda step: None
+        run(*pictures, recipe, start=first, precision=model.get("precision")),
+        preset,
+        lapse.see if time_lapse else lambda step: None,
     )
     kept = report(result, preset, _label(photo), _label(painting))
     save_png(result.picture, output, kept)
@@ -119,22 +141,21 @@ def gallery(
     output: Annotated[Path, typer.Option("-o", "--output")] = gallery_module.GALLERY,
 ) -> None:
     """Render presets/gallery: every preset on one photo and painting."""
+    if not os.access(output if output.exists() else output.parent, os.W_OK):
+        raise BadOutput(f"`{output}` cannot be written. Choose another folder.")
     for preset in [get(name) for name in names or all_presets()]:
-        result = _watch(gallery_module.render(preset, output), preset.name, lambda step: None)
+        result = last(_shown(gallery_module.render(preset, output), preset.name))
         console.print(f"{preset.name}: {summary(result.report)}")
 
 
-def _recipe(
-    preset: str,
-    like: Path | None,
+def _changed(
+    recipe: Recipe,
     size: int | None,
     iterations: int | None,
     seed: int | None,
     settings: list[str],
-    has_start: bool,
 ) -> Recipe:
-    recipe = Recipe.read(read_report(like)["settings"]) if like else get(preset).recipe
-    changes: dict[str, object] = {"start.image": "picture"} if has_start else {}
+    changes: dict[str, object] = {}
     for text in settings:
         key, equals, value = text.partition("=")
         if not equals:
@@ -168,23 +189,28 @@ def _check_output(path: Path | None, suffix: str, sources: list[str]) -> None:
 
 
 def _watch(steps: Iterator[Step], title: str, see: Callable[[Step], None]) -> Result:
-    """Shows the progress. Ctrl-C ends the run and keeps what there is."""
+    """The result of a run. Ctrl-C ends it and keeps what there is."""
+    step = None
+    try:
+        for step in _shown(steps, title):
+            see(step)
+    except KeyboardInterrupt:
+        if step is None:
+            sys.exit(130)
+        console.print("Stopped; keeping the picture as it is.")
+    return step.result or step.finish()
+
+
+def _shown(steps: Iterator[Step], title: str) -> Iterator[Step]:
+    """The steps, with a progress bar."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.completed}/{task.total} {task.fields[status]}"),
     )
-    step = None
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task(title, total=1, status="")
-        try:
-            for step in steps:
-                see(step)
-                left = duration(step.seconds_left)
-                status = f"{loss_line(step.losses)}, about {left} left"
-                progress.update(bar, completed=step.index, total=step.total, status=status)
-        except KeyboardInterrupt:
-            if step is None:
-                sys.exit(130)
-            console.print("Stopped; keeping the picture as it is.")
-    return step.result or step.finish()
+        for step in steps:
+            status = f"{loss_line(step.losses)}, about {duration(step.seconds_left)} left"
+            progress.update(bar, completed=step.index, total=step.total, status=status)
+            yield step

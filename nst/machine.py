@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import tempfile
+import threading
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -24,7 +25,8 @@ from nst.backbones import Backbone
 from nst.losses import gram_matrix, style_loss
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-PROBE_SIDES = (128, 384)  # square pictures whose steps are timed
+PROBE_SIDES = (128, 256)  # square pictures whose steps are timed
+REPEATS = 5  # of which the fastest counts: others may be using the machine
 PROBE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 
 
@@ -61,6 +63,9 @@ def processors() -> int:
     return count
 
 
+_MEASURING = threading.Lock()  # `cache` alone lets two visitors measure at once
+
+
 @cache
 def prepare() -> None:
     """Once a process: one thread a processor, and freed memory kept for the next step.
@@ -78,7 +83,9 @@ def prepare() -> None:
 
 
 def release() -> None:
-    """Gives memory that `prepare` keeps back to the system, after a run."""
+    """Gives memory that `prepare` and CUDA keep back to the system, after a run."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
 
@@ -88,9 +95,11 @@ def free_memory() -> int:
     if torch.cuda.is_available():
         return torch.cuda.mem_get_info()[0]
     free = psutil.virtual_memory().available
-    with suppress(OSError, ValueError):
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
-        free = min(free, limit - int(Path("/sys/fs/cgroup/memory.current").read_text()))
+    with suppress(OSError, ValueError, KeyError):
+        group = Path("/sys/fs/cgroup")
+        limit, used = (int((group / f"memory.{x}").read_text()) for x in ("max", "current"))
+        counts = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        free = min(free, limit - used + int(counts["inactive_file"]))  # files give way to a run
     return max(free, 0)
 
 
@@ -113,15 +122,20 @@ def _probe(precision: str, side: int, repeats: int) -> float:
 def measure() -> Calibration:
     """Times a few steps, one to two seconds in all."""
     prepare()
+    fixed, slope = _line("float32")
+    with suppress(RuntimeError, NotImplementedError, AttributeError):  # no bfloat16 here
+        fixed_narrow, slope_narrow = _line("bfloat16")
+        if slope_narrow < 0.9 * slope:
+            return Calibration("bfloat16", fixed_narrow, slope_narrow, slope)
+    return Calibration("float32", fixed, slope, slope)
+
+
+def _line(precision: str) -> tuple[float, float]:
+    """Seconds of a step: a fixed part, and a part for each pixel."""
     small, large = PROBE_SIDES
-    slow = _probe("float32", small, 3) / small**2
-    fastest = "float32"
-    with suppress(RuntimeError, NotImplementedError):  # a device without bfloat16
-        if _probe("bfloat16", small, 3) / small**2 < 0.9 * slow:
-            fastest = "bfloat16"
-    few, many = (_probe(fastest, side, 3) for side in PROBE_SIDES)
-    per_pixel = (many - few) / (large**2 - small**2)
-    return Calibration(fastest, max(few - per_pixel * small**2, 1e-3), per_pixel, slow)
+    few, many = (_probe(precision, side, REPEATS) for side in PROBE_SIDES)
+    slope = max((many - few) / (large**2 - small**2), 1e-10)
+    return max(few - slope * small**2, 1e-4), slope
 
 
 def _identity() -> str:
@@ -132,9 +146,14 @@ def _identity() -> str:
     return f"{platform.machine()} {name} {capability} amx={amx} x{processors()}, {versions}"
 
 
-@cache
 def calibration() -> Calibration:
     """The measurement of this machine, from the user's cache folder where it was made before."""
+    with _MEASURING:
+        return _calibration()
+
+
+@cache
+def _calibration() -> Calibration:
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nst"
     path = folder / "calibration.json"
     with suppress(OSError, ValueError, KeyError, TypeError):

@@ -22,11 +22,11 @@ from nst.estimate import estimate, refuse_if_too_large
 from nst.images import cropped, fit, resized, to_picture, to_tensor
 from nst.losses import content_loss, gram_matrix, style_loss, total_variation
 from nst.machine import PRECISIONS, calibration, device, prepare, release
-from nst.recipe import OptimizerSettings, Recipe
+from nst.recipe import BadSetting, OptimizerSettings, Recipe
 from nst.steps import Losses, Result, Step, Term
 
-DIVERGED = 100.0  # times the first loss of a level …
-PATIENCE = 50  # … for as many steps in a row
+DIVERGED = 100.0  # times the least loss of a level …
+PATIENCE = 50  # … for more steps in a row than this, or at the level's end
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,8 @@ def stylize(
     would not fit the memory. A run whose numbers overflow ends early with the last good picture
     and a warning in its result.
     """
+    if recipe.start.image == "picture" and start is None:
+        raise BadSetting("`start.image` is picture, but no start picture was given.")
     prepare()
     precision = precision or calibration().precision
     refuse_if_too_large(recipe, photo.size, painting.size, precision)
@@ -118,9 +120,7 @@ class _Run:
         if settings.image == "noise":
             return noise
         source = {"photo": self.photo, "painting": self.painting, "picture": self.start}
-        picture = source[settings.image]
-        if picture is None:
-            raise ValueError('`start.image` is "picture", but no start picture was given.')
+        picture = cropped(source[settings.image], level.size)
         image = to_tensor(resized(picture, level.size), self.device)
         return image.lerp(noise, settings.noise)
 
@@ -165,28 +165,30 @@ class _Run:
         targets = self._targets(level)
         variable = image.clone().requires_grad_()
         optimizer = _optimizer(settings, variable)
-        good = image.clone()
-        first, worse = math.inf, 0
+        best, least, worse = image.clone(), math.inf, 0
         for index in range(level.iterations):
             optimizer.param_groups[0]["lr"] = _learning_rate(
                 settings, index, level.iterations, variable.numel()
             )
             optimizer.zero_grad()
             objective, losses = self._evaluate(variable, targets)
+            if losses.total < least:
+                best.copy_(variable.detach())
+                least = losses.total
+            worse = worse + 1 if losses.total > DIVERGED * least > 0 else 0
+            if not math.isfinite(losses.total) or worse > PATIENCE:
+                shown = self.history[-1] if self.history else losses
+                yield shown, best, self._advice(len(self.history))
+                return
             objective.backward()
             optimizer.step(lambda value=objective: value)
             if settings.clamp:
                 with torch.no_grad():
                     variable.clamp_(0, 255)
-            total = losses.total
-            first = min(first, total or math.inf)
-            worse = worse + 1 if total > DIVERGED * first else 0
-            if not math.isfinite(total) or not bool(variable.isfinite().all()) or worse > PATIENCE:
-                shown = self.history[-1] if self.history else losses
-                yield shown, good, self._advice(len(self.history))
+            ends = index + 1 == level.iterations
+            if not bool(variable.isfinite().all()) or (ends and worse):
+                yield losses, best, self._advice(len(self.history))
                 return
-            if worse == 0:
-                good.copy_(variable.detach())
             yield losses, variable.detach(), ""
 
     def _evaluate(self, image: Tensor, targets: Targets) -> tuple[Tensor, Losses]:
@@ -226,7 +228,7 @@ class _Run:
         settings = self.recipe.optimizer
         return (
             f"The numbers grew out of range at step {step + 1}, so the run stopped and kept the "
-            f"last good picture. Try a smaller `optimizer.learning_rate` (it was "
+            f"best picture until then. Try a smaller `optimizer.learning_rate` (it was "
             f"{settings.learning_rate:g}) or smaller weights"
             + ("." if settings.clamp else ", or set `optimizer.clamp`.")
         )
@@ -258,6 +260,7 @@ class _Run:
             "seconds_per_iteration": round(seconds / done, 5),
             "seconds_by_level": [round(s, 3) for s in self.seconds_by_level],
             "iterations": done,
+            "complete": done == self.recipe.iterations and not warning,
             "precision": self.precision,
             "device": str(self.device),
             "losses": {"first": self.history[0].as_dict(), "last": self.history[-1].as_dict()},

@@ -45,9 +45,9 @@ class TimeLapse:
         self.frames: list[Image] = []
 
     def see(self, step: Step) -> None:
-        """Keeps the step's picture if one is due."""
-        if step.result or step.index % self.stride == 1 % self.stride:
-            self.add(step.result.picture if step.result else step.picture())
+        """Keeps the step's picture if one is due; the result is added at the end."""
+        if not step.result and step.index % self.stride == 1 % self.stride:
+            self.add(step.picture())
 
     def add(self, picture: Image) -> None:
         """Keeps a picture, at most `FRAME_SIDE` pixels long."""

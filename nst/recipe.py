@@ -20,11 +20,11 @@ from pydantic import (
 )
 
 from nst.backbones import ACTIVATIONS, NETWORKS, POOLINGS, SOURCES, layer_name
-from nst.images import fit
+from nst.images import WORKING_SIDE, fit
 from nst.losses import NORMALIZATIONS, VARIATIONS
 from nst.names import UnknownName, pick, suggest
 
-SMALLEST, LARGEST = 64, 2048  # pixels of the long side
+SMALLEST, LARGEST = 64, WORKING_SIDE  # pixels of the long side
 MOST_ITERATIONS = 10_000
 
 
@@ -57,7 +57,8 @@ def _choice(kind: str, table: Mapping[str, object]) -> BeforeValidator:
 
 
 def _one_of(kind: str, table: Mapping[str, object]) -> Any:
-    return Annotated[str, _choice(kind, table), Field(json_schema_extra={"choices": list(table)})]
+    labels = {name: getattr(entry, "label", name) for name, entry in table.items()}
+    return Annotated[str, _choice(kind, table), Field(json_schema_extra={"choices": labels})]
 
 
 Weight = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
@@ -146,14 +147,18 @@ class OptimizerSettings(Section):
         description="a large one with few steps is faster",
     )
     end_learning_rate: Annotated[float | None, BeforeValidator(_blank_is_none)] = Field(
-        None, gt=0, le=1000, title="Last learning rate", description="reached linearly"
+        None,
+        gt=0,
+        le=1000,
+        title="Last learning rate",
+        description="reached linearly, in each scale",
     )
     decay_iterations: Annotated[int | None, BeforeValidator(_blank_is_none)] = Field(
         None,
         ge=1,
         le=MOST_ITERATIONS,
         title="Iterations of the decay",
-        description="all by default",
+        description="of each scale; all by default",
     )
     beta1: float = Field(0.9, ge=0, lt=1, title="beta 1", description="Adam")
     beta2: float = Field(0.999, ge=0, lt=1, title="beta 2", description="Adam")

@@ -1,7 +1,6 @@
 """What a run yields: a step with its losses, and at the end the result."""
 
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -74,16 +73,6 @@ class Step:
     picture: Callable[[], Image]
     finish: Callable[[], Result]
     result: Result | None = None
-
-
-def throttle(steps: Iterator[Step], seconds: float) -> Iterator[Step]:
-    """The first step, then at most one every `seconds`, and always the last."""
-    due = 0.0
-    for step in steps:
-        now = time.perf_counter()
-        if now >= due or step.result:
-            due = now + seconds
-            yield step
 
 
 def last(steps: Iterator[Step]) -> Result:

@@ -1,5 +1,6 @@
 """The command line: real runs as a subprocess, bad input in this process."""
 
+import io
 import json
 import os
 import re
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from rich.console import Console
 from typer.testing import CliRunner
 
 import nst.cli
@@ -105,14 +107,14 @@ def test_control_c_keeps_the_picture(tmp_path):
     running = subprocess.Popen(
         command("stylize", *PICTURES, *arguments),
         cwd=ROOT,
-        env=os.environ | {"FORCE_COLOR": "1", "TTY_COMPATIBLE": "1", "TTY_INTERACTIVE": "1"},
+        env=os.environ | {"FORCE_COLOR": "1", "TTY_COMPATIBLE": "1", "COLUMNS": "200"},
         stderr=subprocess.PIPE,
         # A test run in the background of a shell would hand down an ignored signal.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         seen = b""
-        while b" left" not in seen:  # the progress bar has seen a step
+        while not re.search(rb"[1-9]\d*/9000", seen):  # the progress bar has seen a step
             part = os.read(running.stderr.fileno(), 4096)
             assert part, seen.decode()
             seen += part
@@ -208,7 +210,7 @@ def test_a_bad_option_is_refused_with_a_sentence(here, monkeypatch, options, wor
 
 
 @pytest.mark.parametrize(
-    ("photo", "painting", "words"),
+    ("content", "style", "words"),
     [
         ("missing.jpg", "starry_night", ["`missing.jpg`", "does not exist"]),
         ("neuschwanstein", "no_such_painting", ["`no_such_painting`", "does not exist"]),
@@ -218,8 +220,8 @@ def test_a_bad_option_is_refused_with_a_sentence(here, monkeypatch, options, wor
         ("", "starry_night", ["does not exist"]),
     ],
 )
-def test_a_bad_picture_is_refused_with_a_sentence(here, photo, painting, words):
-    message = refused("stylize", photo, painting, "-o", "r.png")
+def test_a_bad_picture_is_refused_with_a_sentence(here, content, style, words):
+    message = refused("stylize", content, style, "-o", "r.png")
     assert [word for word in words if word not in message] == []
 
 
@@ -281,7 +283,7 @@ def test_a_start_picture_is_used(here, photo):
     Image.new("RGB", photo.size, "red").save("red.png")
     still = ["--set", "optimizer.learning_rate=1e-6", "--set", "optimizer.clamp=true"]
     arguments = ["stylize", "photo.png", "starry_night", "-o", "r.png", "--start", "red.png"]
-    result = CliRunner().invoke(nst.cli.app, [*arguments, "--size", "64", "--iterations", "3"] + still)
+    result = CliRunner().invoke(nst.cli.app, [*arguments, *still, *QUICK])
     assert result.exit_code == 0, result.stderr
     with Image.open("r.png") as picture:
         assert picture.getextrema() == ((255, 255), (0, 0), (0, 0))
@@ -329,3 +331,14 @@ def test_an_unknown_preset_is_not_rendered(tmp_path):
     message = refused("gallery", "quikc", "-o", tmp_path / "new")
     assert "`quick`" in message
     assert not (tmp_path / "new").exists()
+
+
+def test_the_progress_fits_a_terminal_of_80_columns(here, monkeypatch):
+    terminal = io.StringIO()
+    console = Console(file=terminal, force_terminal=True, width=80, highlight=False)
+    monkeypatch.setattr(nst.cli, "console", console)
+    arguments = ["stylize", "photo.png", "starry_night", "-o", "r.png", *QUICK]
+    result = CliRunner().invoke(nst.cli.app, arguments)
+    assert result.exit_code == 0
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "\n", terminal.getvalue())
+    assert re.search(rf"^\s*{DEFAULT} .*6/6.* left", plain, re.MULTILINE), plain

@@ -4,6 +4,7 @@ import gc
 import json
 import math
 import threading
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -250,7 +251,7 @@ def test_steps_show_the_picture_as_it_moves(photo, painting):
     pictures = []
     for step in stylize(photo, painting, recipe(), precision="float32"):
         pictures.append(step.result.picture if step.result else step.picture())
-    moves = [distance(a, b) for a, b in zip(pictures, pictures[1:], strict=False)]
+    moves = [distance(a, b) for a, b in pairwise(pictures)]
     assert min(moves) > 0
 
 
@@ -457,7 +458,7 @@ def test_the_learning_rate_falls_to_its_end(photo, painting, decay_iterations, s
     pictures = [at_64(photo)]
     for step in stylize(photo, painting, wanted, precision="float32"):
         pictures.append(step.result.picture if step.result else step.picture())
-    moves = [distance(a, b) for a, b in zip(pictures, pictures[1:], strict=False)]
+    moves = [distance(a, b) for a, b in pairwise(pictures)]
     assert [move > 0.5 for move in moves] == [n < still_from for n in range(1, 6)]
     assert moves[still_from - 1 :] == pytest.approx([0] * len(moves[still_from - 1 :]), abs=1e-3)
 

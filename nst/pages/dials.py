@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import gradio as gr
 
-from nst.presets import Preset
+from nst.presets import Preset, get
 from nst.recipe import BadSetting, Recipe, flat, setting_field, setting_names, written
 
 ITERATIONS = "iterations"
@@ -53,13 +53,14 @@ def dial(name: str, recipe: Recipe) -> gr.components.Component:
     return gr.Textbox(lines=1, **common)
 
 
-def _choices(name: str, field: Any) -> list[str]:
+def _choices(name: str, field: Any) -> list[tuple[str, str]]:
+    """(label, value) of a setting with a fixed set of values, else nothing."""
     if get_origin(field.annotation) is Literal:
-        choices = list(get_args(field.annotation))
+        labels = {value: value for value in get_args(field.annotation)}
     else:
-        extra = field.json_schema_extra or {}
-        choices = extra.get("choices", [])
-    return [choice for choice in choices if choice not in NOT_ON_THE_PAGE.get(name, ())]
+        labels = (field.json_schema_extra or {}).get("choices", {})
+    refused = NOT_ON_THE_PAGE.get(name, ())
+    return [(label, value) for value, label in labels.items() if value not in refused]
 
 
 def _is_weight(annotation: object) -> bool:
@@ -103,6 +104,9 @@ def _follows(preset: Preset, changed: Mapping[str, Any]) -> bool:
 def apply(preset: Preset, changed: Mapping[str, Any]) -> Recipe:
     """The preset with settings changed. Raises `BadSetting`."""
     settings = {name: value for name, value in changed.items() if name != ITERATIONS}
+    for name, refused in NOT_ON_THE_PAGE.items():
+        if settings.get(name) in refused:
+            raise BadSetting(f"`{name}` cannot be {settings[name]} on this page.")
     recipe = preset.recipe.but(settings)
     if ITERATIONS not in changed:
         return recipe
@@ -127,3 +131,19 @@ def blamed(preset: Preset, changed: Mapping[str, Any]) -> dict[str, str]:
                 alone[name] = str(reason)
         return alone or {next(iter(changed)): str(error)}
     return {}
+
+
+def shared(preset: str, total: float | None) -> Any:
+    """What `pyramid.iterations` shows for a total, or nothing new if it cannot be."""
+    try:
+        return shown(apply(get(preset), {ITERATIONS: total}))[SHARES]
+    except BadSetting:
+        return gr.skip()
+
+
+def counted(shares: str) -> Any:
+    """What `iterations` shows for the iterations of each scale."""
+    try:
+        return sum(int(part) for part in shares.split(","))
+    except ValueError:
+        return gr.skip()

@@ -5,19 +5,19 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from nst.pages.dials import apply
+from nst.gallery import PAINTING, PHOTO
+from nst.pages.dials import NAMES, apply
 from nst.presets import DEFAULT, Preset, all_presets, paintings, photos
 from nst.recipe import BadSetting, Recipe, written
-
-PHOTO, PAINTING = "neuschwanstein", "starry_night"
 
 # Gradio cannot change the address itself.
 WRITE = """(query) => {
   const here = new URL(location.href);
-  const kept = ['__theme', '__sign'].filter((name) => here.searchParams.has(name))
-    .map((name) => [name, here.searchParams.get(name)]);
+  const ours = ['preset', 'photo', 'painting', 'size', 'iterations', 'seed', 'normalization'];
+  const foreign = [...here.searchParams]
+    .filter(([name]) => !ours.includes(name) && !name.includes('.'));
   here.search = query;
-  kept.forEach(([name, value]) => here.searchParams.set(name, value));
+  foreign.forEach(([name, value]) => here.searchParams.set(name, value));
   history.replaceState(null, '', here);
 }"""
 COPY = """async () => {
@@ -59,10 +59,15 @@ def read(query: Mapping[str, str]) -> Place:
     photo = known("photo", photos(), PHOTO)
     painting = known("painting", paintings(), PAINTING)
     own = ("preset", "photo", "painting")
-    settings = {k: v for k, v in query.items() if k not in own and not k.startswith("_")}
+    settings = {k: v for k, v in query.items() if k not in own and _is_setting(k)}
     good = _usable(preset, settings)
     lost += [name for name in settings if name not in good]
     return Place(preset, photo, painting, apply(preset, good), tuple(lost))
+
+
+def _is_setting(name: str) -> bool:
+    """Whether the part of an address is meant for us; others pass their own parameters along."""
+    return name in NAMES or name.partition(".")[0] in Recipe.model_fields
 
 
 def _usable(preset: Preset, settings: Mapping[str, str]) -> dict[str, str]:

@@ -7,8 +7,9 @@ from typing import Any
 import gradio as gr
 
 from nst.estimate import duration
+from nst.gallery import PHOTO
 from nst.outputs import loss_line
-from nst.presets import Credit, Preset
+from nst.presets import Credit, Preset, photos
 from nst.steps import Step
 
 CSS = """
@@ -93,10 +94,15 @@ def strip(credits: Mapping[str, Credit], name: str) -> gr.Gallery:
     )
 
 
+def _card(preset: Preset) -> Path:
+    """A new preset shows the photo until the gallery has its result."""
+    return preset.example if preset.example.exists() else photos()[PHOTO].path
+
+
 def preset_cards(presets: Iterable[Preset], selected: int) -> gr.Gallery:
     """The presets with their real results."""
     return gr.Gallery(
-        [(str(preset.example), preset.title) for preset in presets],
+        [(str(_card(preset)), preset.title) for preset in presets],
         columns=4,
         allow_preview=False,
         show_label=False,

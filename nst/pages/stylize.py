@@ -4,18 +4,30 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from PIL.Image import Image
 
+from nst.backbones import NoWeights
 from nst.estimate import Estimate, TooLarge, describe, duration
-from nst.images import BadPicture, open_picture, resized
+from nst.images import BadPicture, fit, open_picture, resized
 from nst.names import UnknownName
 from nst.outputs import TimeLapse, summary
 from nst.pages import link
-from nst.pages.dials import MAIN, NAMES, apply, blamed, changes, dial, shown
+from nst.pages.dials import (
+    ITERATIONS,
+    MAIN,
+    NAMES,
+    SHARES,
+    apply,
+    blamed,
+    changes,
+    counted,
+    dial,
+    shared,
+    shown,
+)
 from nst.pages.live import Runs, plot, watched
 from nst.pages.parts import (
     bundled_name,
@@ -30,8 +42,9 @@ from nst.steps import Step
 Stylizer = Callable[[Image, Image, Recipe], Iterator[Step]]
 Estimator = Callable[[Recipe, tuple[int, int], tuple[int, int]], Estimate]
 
+PREVIEW_SIDE = 768  # of pictures sent while it is being painted
 MOST_SECONDS = 1800  # a visitor may not hold the only slot longer
-EXPECTED = (BadPicture, BadSetting, TooLarge, UnknownName)
+EXPECTED = (BadPicture, BadSetting, NoWeights, TooLarge, UnknownName)
 
 
 def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
@@ -42,7 +55,7 @@ def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
     example = _example(default)
 
     with gr.Blocks(
-        title="Neural style transfer", analytics_enabled=False, delete_cache=(3600, 86400)
+        title="Neural style transfer", analytics_enabled=False, delete_cache=(600, 3600)
     ) as blocks:
         gr.Markdown(
             "# Neural style transfer\nPick a photo, a painting and a preset; watch it being "
@@ -168,6 +181,9 @@ def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
         ) -> Iterator[tuple[Any, ...]]:
             """Paint the photo in the style of the painting."""
             try:
+                if runs.stopped(request):  # while it waited for its turn
+                    yield tuple(gr.skip() for _ in outputs)
+                    return
                 chosen = get(preset)
                 recipe = apply(chosen, changes(chosen, values))
                 pictures = _both(photo, painting)
@@ -179,10 +195,11 @@ def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
                         "iterations will fit."
                     )
                 steps = stylize(*pictures, recipe)
-                label = f"{Path(photo).stem[:40]}-{Path(painting).stem[:40]}-{preset}"
-                sources = (preset, Path(photo).name, Path(painting).name)
+                sources = (preset, *_labels(photo, painting))
+                label = "-".join((*sources[1:], preset))
                 stopped = lambda: runs.stopped(request)  # noqa: E731
                 size = recipe.level_sizes(pictures[0].size)[-1]
+                size = fit(size, min(PREVIEW_SIDE, max(size)))
                 lapse = TimeLapse(recipe)
                 yield from watched(steps, size, lapse, stopped, sources, label)
             except EXPECTED as error:
@@ -228,8 +245,12 @@ def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
         painting_strip.select(_chosen(paintings()), None, painting, **quiet)
         for field in (photo, painting):
             field.change(consider, trigger_mode="always_last", **think)
+        # Two views of one setting: each follows the other.
+        total, shares = dials[ITERATIONS], dials[SHARES]
+        total.input(shared, [preset, total], shares, **quiet).then(consider, **think)
+        shares.input(counted, shares, total, **quiet).then(consider, **think)
         gr.on(
-            [component.input for component in dials.values()],
+            [component.input for component in dials.values() if component not in (total, shares)],
             consider,
             trigger_mode="always_last",
             **think,
@@ -252,6 +273,7 @@ def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
             **quiet,
         )
         stop.click(runs.stop, None, None, **quiet)
+        blocks.unload(runs.end)
         as_photo.click(lambda path: path, canvas, photo, **quiet)
         as_painting.click(lambda path: path, canvas, painting, **quiet)
     return blocks
@@ -277,6 +299,12 @@ def _about(preset: Preset) -> str:
     return f"**{preset.title}.** {preset.summary}\n\n*{preset.source}.*{note}"
 
 
+def _labels(photo: str, painting: str) -> tuple[str, str]:
+    """Names for the files and notes of a result; an upload's own name stays with the visitor."""
+    names = bundled_name(photo, photos()), bundled_name(painting, paintings())
+    return names[0] or "photo", names[1] or "painting"
+
+
 def _both(photo: str | None, painting: str | None) -> tuple[Image, Image]:
     for path, kind in ((photo, "photo"), (painting, "painting")):
         if not path:
@@ -284,7 +312,7 @@ def _both(photo: str | None, painting: str | None) -> tuple[Image, Image]:
     return _opened(photo), _opened(painting)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def _opened(path: str) -> Image:
     """Gradio names an upload's folder after its content: a path never changes its picture."""
     return open_picture(path)
