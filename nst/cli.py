@@ -19,7 +19,7 @@ from nst.estimate import TooLarge, describe, duration, estimate
 from nst.images import BadPicture, open_picture, read_report, save_png, save_time_lapse
 from nst.names import UnknownName
 from nst.optimize import stylize as run
-from nst.outputs import TimeLapse, loss_line, report, summary
+from nst.outputs import TimeLapse, report, summary
 from nst.presets import DEFAULT, BadPreset, Credit, all_presets, get, paintings, photos
 from nst.recipe import BadSetting, Recipe
 from nst.steps import Result, Step, last
@@ -205,12 +205,12 @@ def _shown(steps: Iterator[Step], title: str) -> Iterator[Step]:
     """The steps, with a progress bar."""
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(20),
         TextColumn("{task.completed}/{task.total} {task.fields[status]}"),
     )
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task(title, total=1, status="")
         for step in steps:
-            status = f"{loss_line(step.losses)}, about {duration(step.seconds_left)} left"
+            status = f"loss {step.losses.total:.3g}, {duration(step.seconds_left)} left"
             progress.update(bar, completed=step.index, total=step.total, status=status)
             yield step

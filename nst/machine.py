@@ -63,7 +63,7 @@ def processors() -> int:
     return count
 
 
-_MEASURING = threading.Lock()  # `cache` alone lets two visitors measure at once
+_MEASURING = threading.Lock()  # a second visitor waits, and reads what the first measured
 
 
 @cache
@@ -146,24 +146,20 @@ def _identity() -> str:
     return f"{platform.machine()} {name} {capability} amx={amx} x{processors()}, {versions}"
 
 
+@cache
 def calibration() -> Calibration:
     """The measurement of this machine, from the user's cache folder where it was made before."""
-    with _MEASURING:
-        return _calibration()
-
-
-@cache
-def _calibration() -> Calibration:
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nst"
     path = folder / "calibration.json"
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        kept = json.loads(path.read_text())
-        if kept["machine"] == _identity():
-            return Calibration(**kept["calibration"])
-    measured = measure()
-    with suppress(OSError):  # a read-only home: measured again next time
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=folder, delete=False) as file:
-            json.dump({"machine": _identity(), "calibration": asdict(measured)}, file)
-        Path(file.name).replace(path)
-    return measured
+    with _MEASURING:
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            kept = json.loads(path.read_text())
+            if kept["machine"] == _identity():
+                return Calibration(**kept["calibration"])
+        measured = measure()
+        with suppress(OSError):  # a read-only home: measured again next time
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile("w", dir=folder, delete=False) as file:
+                json.dump({"machine": _identity(), "calibration": asdict(measured)}, file)
+            Path(file.name).replace(path)
+        return measured

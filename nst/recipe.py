@@ -242,7 +242,7 @@ class Recipe(Section):
         if not (self.reads_content or self.reads_style):
             raise ValueError(
                 "nothing to optimize: give `content.weight` or `style.weight` a number above 0, "
-                "and a layer"
+                "and a layer."
             )
         return self
 

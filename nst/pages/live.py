@@ -62,11 +62,8 @@ def watched(
             break
         if step.seconds >= due:
             due = step.seconds + PREVIEW_SECONDS
-            first = step.index == 1
-            off = gr.DownloadButton(interactive=False) if first else unchanged
-            tab = gr.Tabs(selected="result") if first else unchanged
-            rest = (unchanged, unchanged, unchanged, off, off, off, tab)
-            yield status(step), resized(step.picture(), size), *rest
+            tab = gr.Tabs(selected="result") if step.index == 1 else unchanged
+            yield status(step), resized(step.picture(), size), *(unchanged,) * 6, tab
     result = step.result or step.finish()
     steps.close()
     yield from _finished(result, step, lapse, sources, label)
@@ -85,14 +82,13 @@ def _finished(
         png, settings, webp = (Path(folder, f"{label}.{kind}") for kind in ("png", "json", "webp"))
         save_png(result.picture, png, kept)
         settings.write_text(json.dumps(kept, indent=2, ensure_ascii=False), "utf-8")
-        ready = [gr.DownloadButton(value=str(path), interactive=True) for path in (png, settings)]
         shown = (words, str(png), (result.photo, result.picture), plot(curve(result.history)))
         tab = gr.Tabs(selected="compare")
-        yield *shown, kept, *ready, gr.skip(), tab
+        files = (str(png), str(settings))
+        yield *shown, kept, *files, gr.skip(), tab
         lapse.add(result.picture)
         save_time_lapse(lapse.frames, webp)
-        ready = gr.DownloadButton(value=str(webp), interactive=True)
-        yield *(gr.skip() for _ in range(7)), ready, gr.skip()
+        yield *shown, kept, *files, str(webp), gr.skip()  # all of it: programs read the last answer
 
 
 def plot(rows: list[dict[str, Any]]) -> pd.DataFrame:

@@ -88,8 +88,8 @@ def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
                 with gr.Accordion("Settings", open=False, elem_id="settings"):
                     dials = {name: dial(name, default.recipe) for name in MAIN}
                     with gr.Accordion("All other settings", open=False):
-                        rest = (name for name in NAMES if name not in MAIN)
-                        dials |= {name: dial(name, default.recipe) for name in rest}
+                        others = (name for name in NAMES if name not in MAIN)
+                        dials |= {name: dial(name, default.recipe) for name in others}
                     reset = gr.Button("Back to the preset", size="sm", elem_id="reset")
             with gr.Column(scale=6, min_width=320):
                 progress = gr.HTML(example["status"], elem_classes="status", elem_id="status")
@@ -144,6 +144,7 @@ def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
         address = gr.Textbox(visible="hidden", elem_id="address")
 
         inputs = [photo, painting, preset, *dials.values()]
+        files = [png, settings, lapse]
         outputs = [progress, canvas, slider, losses, used, png, settings, lapse, tabs]
 
         def consider(photo: str, painting: str, preset: str, *values: Any) -> tuple[str, str]:
@@ -174,7 +175,13 @@ def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
 
         def prepare(request: gr.Request, *_: Any) -> tuple[Any, ...]:
             runs.begin(request)
-            return gr.Button("Painting …", interactive=False), gr.Button(visible=True)
+            busy = gr.Button("Painting …", interactive=False)
+            return busy, gr.Button(visible=True), *(gr.DownloadButton(interactive=False),) * 3
+
+        def rest(*files: str | None) -> tuple[Any, ...]:
+            again = gr.Button("Stylize", interactive=True)
+            ready = (gr.DownloadButton(interactive=bool(file)) for file in files)
+            return again, gr.Button(visible=False), *ready
 
         def paint(
             request: gr.Request, photo: str, painting: str, preset: str, *values: Any
@@ -250,14 +257,16 @@ def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
         total.input(shared, [preset, total], shares, **quiet).then(consider, **think)
         shares.input(counted, shares, total, **quiet).then(consider, **think)
         gr.on(
-            [component.input for component in dials.values() if component not in (total, shares)],
+            [component.input for component in dials.values() if component not in (total, shares)]
+            # A text that is pasted is not an input to Gradio.
+            + [component.blur for component in dials.values() if isinstance(component, gr.Textbox)],
             consider,
             trigger_mode="always_last",
             **think,
         )
         address.change(None, address, None, js=link.WRITE, api_visibility="private")
         copy.click(None, None, copy, js=link.COPY, api_visibility="private")
-        go.click(prepare, inputs, [go, stop], validator=check, **quiet).success(
+        go.click(prepare, inputs, [go, stop, *files], validator=check, **quiet).success(
             paint,
             inputs,
             outputs,
@@ -267,9 +276,9 @@ def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
             scroll_to_output=True,
             api_name="stylize",
         ).then(
-            lambda: (gr.Button("Stylize", interactive=True), gr.Button(visible=False)),
-            None,
-            [go, stop],
+            rest,
+            files,
+            [go, stop, *files],
             **quiet,
         )
         stop.click(runs.stop, None, None, **quiet)
