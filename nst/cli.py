@@ -17,7 +17,7 @@ from nst import gallery as gallery_module
 from nst.backbones import NoWeights
 from nst.estimate import TooLarge, describe, duration, estimate
 from nst.images import BadPicture, open_picture, read_report, save_png, save_time_lapse
-from nst.names import UnknownName
+from nst.names import UnknownName, suggest
 from nst.optimize import stylize as run
 from nst.outputs import TimeLapse, report, summary
 from nst.presets import DEFAULT, BadPreset, Credit, all_presets, get, paintings, photos
@@ -167,7 +167,13 @@ def _changed(
 
 
 def _open(source: str, bundled: dict[str, Credit]) -> Image:
-    return open_picture(bundled[source].path if source in bundled else source)
+    if source in bundled:
+        return open_picture(bundled[source].path)
+    if not Path(source).exists() and not Path(source).suffix:
+        raise UnknownName(
+            f"`{source}` is no file and no bundled picture. {suggest(source, bundled)}"
+        )
+    return open_picture(source)
 
 
 def _label(source: str) -> str:
@@ -182,8 +188,14 @@ def _check_output(path: Path | None, suffix: str, sources: list[str]) -> None:
         raise BadOutput(f"`{path}` must end with {suffix}.")
     if not path.parent.is_dir():
         raise BadOutput(f"The folder `{path.parent}` does not exist. Make it first.")
-    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise BadOutput(f"`{path}` cannot be written. Choose another place.")
+    existed = path.exists()
+    try:
+        with path.open("ab"):
+            pass
+    except OSError:
+        raise BadOutput(f"`{path}` cannot be written. Choose another place.") from None
+    if not existed:
+        path.unlink()
     if any(Path(s).exists() and path.exists() and path.samefile(s) for s in sources):
         raise BadOutput(f"`{path}` is one of the pictures that go in. Choose another name.")
 

@@ -142,7 +142,7 @@ def _memory(
 
 def describe(foreseen: Estimate) -> str:
     """`about 12 s, 0.6 GB`."""
-    return f"about {duration(foreseen.seconds)}, {foreseen.memory / 1e9:.1f} GB of memory"
+    return f"about {duration(max(1, foreseen.seconds))}, {foreseen.memory / 1e9:.1f} GB of memory"
 
 
 def duration(seconds: float) -> str:

@@ -40,10 +40,6 @@ def dial(name: str, recipe: Recipe) -> gr.components.Component:
         return gr.Number(label="Iterations", info="of all sizes together", precision=0, **common)
     field = setting_field(name)
     common |= {"label": field.title, "info": field.description}
-    limits = {type(m).__name__: m for m in field.metadata}
-    if name == "size":
-        least, most = limits["Ge"].ge, limits["Le"].le
-        return gr.Slider(least, most, step=8, **common)
     if choices := _choices(name, field):
         return gr.Dropdown(choices, **common)
     if field.annotation is bool:

@@ -21,9 +21,16 @@ WRITE = """(query) => {
   history.replaceState(null, '', here);
 }"""
 COPY = """async () => {
-  try { await navigator.clipboard.writeText(location.href); return 'Link copied'; }
-  catch { window.prompt('Copy this link', location.href); return 'Copy link'; }
+  const query = new URL(location.href).searchParams;
+  const whole = query.has('photo') && query.has('painting');
+  try {
+    await navigator.clipboard.writeText(location.href);
+    return whole ? 'Link copied' : 'Copied, without your own pictures';
+  } catch { window.prompt('Copy this link', location.href); return 'Copy link'; }
 }"""
+COPY_AGAIN = (
+    "async () => { await new Promise((done) => setTimeout(done, 3000)); return 'Copy link'; }"
+)
 
 
 @dataclass(frozen=True)

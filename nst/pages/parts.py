@@ -33,7 +33,8 @@ CSS = """
 .status p { margin: 2px 0 6px 0; font-variant-numeric: tabular-nums; }
 .hint { color: var(--body-text-color-subdued); font-size: 0.92em; }
 #settings .form { display: grid; grid-template-columns: repeat(auto-fill, minmax(180px, 1fr)); }
-#settings .form > :is(#content-layers, #style-layers, #size) { grid-column: 1 / -1; }
+#settings .form > :is(#content-layers, #style-layers) { grid-column: 1 / -1; }
+#result img { width: 100%; height: auto; max-height: 620px; object-fit: contain; }
 .title h1 { margin-bottom: 0; }
 @media (max-width: 640px) { .presets .grid-container { --grid-cols: 3 !important; } }
 """

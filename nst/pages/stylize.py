@@ -42,6 +42,13 @@ from nst.steps import Step
 Stylizer = Callable[[Image, Image, Recipe], Iterator[Step]]
 Estimator = Callable[[Recipe, tuple[int, int], tuple[int, int]], Estimate]
 
+# On a phone the progress is far below the button.
+TO_PROGRESS = """(...inputs) => {
+  if (innerWidth < 768) {
+    document.querySelector('#status').scrollIntoView({behavior: 'smooth'});
+  }
+  return inputs;
+}"""
 PREVIEW_SIDE = 768  # of pictures sent while it is being painted
 MOST_SECONDS = 1800  # a visitor may not hold the only slot longer
 EXPECTED = (BadPicture, BadSetting, NoWeights, TooLarge, UnknownName)
@@ -114,7 +121,7 @@ def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
                             max_height=620,
                             elem_id="slider",
                         )
-                    with gr.Tab("Losses", id="losses", render_children=True):
+                    with gr.Tab("Losses", id="losses"):
                         losses = gr.LinePlot(
                             example["curve"],
                             x="step",
@@ -176,7 +183,12 @@ def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
         def prepare(request: gr.Request, *_: Any) -> tuple[Any, ...]:
             runs.begin(request)
             busy = gr.Button("Painting …", interactive=False)
-            return busy, gr.Button(visible=True), *(gr.DownloadButton(interactive=False),) * 3
+            waits = (
+                "<p><b>Starting …</b></p><p class='hint'>One picture is painted at a time; "
+                "your place in the queue is shown here.</p>"
+            )
+            off = gr.DownloadButton(interactive=False)
+            return busy, gr.Button(visible=True), off, off, off, waits
 
         def rest(*files: str | None) -> tuple[Any, ...]:
             again = gr.Button("Stylize", interactive=True)
@@ -234,6 +246,8 @@ def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
                 place.preset.name,
                 *values.values(),
                 gr.Gallery(selected_index=names.index(place.preset.name)),
+                gr.Gallery(selected_index=list(photos()).index(place.photo)),
+                gr.Gallery(selected_index=list(paintings()).index(place.painting)),
                 _about(place.preset),
             )
 
@@ -241,7 +255,9 @@ def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
         think |= {"concurrency_limit": None, "api_visibility": "private"}
         quiet = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
 
-        blocks.load(restore, None, [*inputs, cards, about], **quiet).then(consider, **think)
+        blocks.load(
+            restore, None, [*inputs, cards, photo_strip, painting_strip, about], **quiet
+        ).then(consider, **think)
         cards.select(choose_preset, None, [preset, about, *dials.values()], **quiet).then(
             consider, **think
         )
@@ -265,8 +281,12 @@ def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
             **think,
         )
         address.change(None, address, None, js=link.WRITE, api_visibility="private")
-        copy.click(None, None, copy, js=link.COPY, api_visibility="private")
-        go.click(prepare, inputs, [go, stop, *files], validator=check, **quiet).success(
+        copy.click(None, None, copy, js=link.COPY, api_visibility="private").then(
+            None, None, copy, js=link.COPY_AGAIN, api_visibility="private"
+        )
+        go.click(
+            prepare, inputs, [go, stop, *files, progress], validator=check, js=TO_PROGRESS, **quiet
+        ).success(
             paint,
             inputs,
             outputs,
@@ -283,8 +303,16 @@ def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
         )
         stop.click(runs.stop, None, None, **quiet)
         blocks.unload(runs.end)
-        as_photo.click(lambda path: path, canvas, photo, **quiet)
-        as_painting.click(lambda path: path, canvas, painting, **quiet)
+        for button, field, chooser in (
+            (as_photo, photo, photo_strip),
+            (as_painting, painting, painting_strip),
+        ):
+            button.click(
+                lambda path: (path, gr.Gallery(selected_index=None)),
+                canvas,
+                [field, chooser],
+                **quiet,
+            )
     return blocks
 
 

@@ -136,7 +136,7 @@ def test_a_run_is_watched_compared_and_downloaded(visit, engine, tmp_path):
         assert (picture.format, picture.size) == ("PNG", (96, 64))
     report = read_report(png)
     assert Recipe.read(report["settings"]).seed == 5
-    assert (report["photo"], report["painting"]) == ("neuschwanstein.jpg", "starry_night.jpg")
+    assert (report["photo"], report["painting"]) == ("neuschwanstein", "starry_night")
     assert json.loads(downloaded(page, "#json", tmp_path).read_text("utf-8")) == report
     with Image.open(downloaded(page, "#lapse", tmp_path)) as lapse:
         assert (lapse.format, lapse.is_animated) == ("WEBP", True)
@@ -237,12 +237,16 @@ def test_a_link_restores_everything(visit):
 
 
 def test_a_damaged_link_restores_what_it_can_and_says_so(visit):
-    page = visit("preset=null&photo=castle&size=5&seed=4&sparkle=1&style.weight=%00&=&iterations=x")
+    page = visit(
+        "preset=null&photo=castle&size=5&seed=4&style.sparkle=1&style.weight=%00&=&iterations=x"
+    )
     toast = page.get_by_test_id("toast-body")
     expect(toast).to_contain_text("The link was damaged")
-    for lost in ("preset", "photo", "size", "sparkle", "style.weight", "iterations"):
+    for lost in ("preset", "photo", "size", "style.sparkle", "style.weight", "iterations"):
         expect(toast).to_contain_text(lost)
-    wait_for_query(page, preset=DEFAULT, photo=link.PHOTO, seed="4", size=None, sparkle=None)
+    wait_for_query(
+        page, preset=DEFAULT, photo=link.PHOTO, seed="4", size=None, **{"style.sparkle": None}
+    )
     open_settings(page)
     assert value(page, "seed") == "4"
     expect(page.locator("#go")).to_be_enabled()
@@ -317,7 +321,36 @@ def test_a_good_upload_is_painted_and_leaves_the_address(visit, engine, photo, t
     expect(page.locator("#status")).to_contain_text("Done: 43 × 64 pixels", timeout=SLOW)
     wait_for_the_end(page)
     report = json.loads(downloaded(page, "#json", tmp_path).read_text("utf-8"))
-    assert report["photo"] == "my photo.jpg"
+    assert report["photo"] == "photo"  # the file's own name stays with the visitor
+
+
+def test_parameters_of_others_are_left_alone(visit):
+    page = visit("utm_source=letter&seed=4")
+    wait_for_query(page, seed="4", preset=DEFAULT, utm_source="letter")
+    expect(page.get_by_test_id("toast-body")).to_have_count(0)
+
+
+def test_losses_that_are_first_looked_at_after_a_run_are_drawn(visit):
+    page = visit("size=64&iterations=30")
+    press_stylize(page)
+    wait_for_the_end(page)
+    page.get_by_role("tab", name="Losses").click()
+    lines = page.locator("#losses .mark-line path")
+    expect(lines).to_have_count(4)
+    assert all(line.bounding_box()["width"] > 200 for line in lines.all())
+
+
+def test_a_run_that_never_began_leaves_no_picture(visit, engine):
+    page, other = visit("size=128&iterations=200"), visit("size=64&iterations=9")
+    press_stylize(page)
+    engine.wait_for(active=1)
+    press_stylize(other)
+    expect(other.locator("#status")).to_contain_text("One picture is painted at a time")
+    other.locator("#stop").click()
+    page.locator("#stop").click()
+    wait_for_the_end(page)
+    expect(other.locator("#go")).to_be_enabled(timeout=SLOW)
+    assert engine.started == 1
 
 
 def test_a_missing_picture_is_asked_for(visit, engine):
