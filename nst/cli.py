@@ -171,7 +171,7 @@ def _open(source: str, bundled: dict[str, Credit]) -> Image:
         return open_picture(bundled[source].path)
     if not Path(source).exists() and not Path(source).suffix:
         raise UnknownName(
-            f"`{source}` is no file and no bundled picture. {suggest(source, bundled)}"
+            f"`{source}` does not exist and is no bundled picture. {suggest(source, bundled)}"
         )
     return open_picture(source)
 

@@ -273,9 +273,12 @@ def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
         total.input(shared, [preset, total], shares, **quiet).then(consider, **think)
         shares.input(counted, shares, total, **quiet).then(consider, **think)
         gr.on(
-            [component.input for component in dials.values() if component not in (total, shares)]
-            # A text that is pasted is not an input to Gradio.
-            + [component.blur for component in dials.values() if isinstance(component, gr.Textbox)],
+            [
+                # A text that is pasted is no input to Gradio, only a change.
+                component.change if isinstance(component, gr.Textbox) else component.input
+                for component in dials.values()
+                if component not in (total, shares)
+            ],
             consider,
             trigger_mode="always_last",
             **think,
