@@ -79,17 +79,25 @@ def picture_field(label: str, value: Path, **options: Any) -> gr.Image:
     return field
 
 
-def strip(credits: Mapping[str, Credit], name: str) -> gr.Gallery:
-    """Small pictures to choose from, in two rows."""
+def _gallery(pictures: list[tuple[str, str]], **options: Any) -> gr.Gallery:
+    """(path, title) pictures to click on, and nothing else."""
     return gr.Gallery(
-        [(str(credit.path), credit.title) for credit in credits.values()],
-        columns=-(-len(credits) // 2),
+        pictures,
         allow_preview=False,
         show_label=False,
         container=False,
         interactive=False,
         object_fit="cover",
         buttons=[],
+        **options,
+    )
+
+
+def strip(credits: Mapping[str, Credit], name: str) -> gr.Gallery:
+    """Small pictures to choose from, in two rows."""
+    return _gallery(
+        [(str(credit.path), credit.title) for credit in credits.values()],
+        columns=-(-len(credits) // 2),
         elem_id=name,
         elem_classes=["cards", "strip"],
     )
@@ -102,15 +110,9 @@ def _card(preset: Preset) -> Path:
 
 def preset_cards(presets: Iterable[Preset], selected: int) -> gr.Gallery:
     """The presets with their real results."""
-    return gr.Gallery(
+    return _gallery(
         [(str(_card(preset)), preset.title) for preset in presets],
         columns=4,
-        allow_preview=False,
-        show_label=False,
-        container=False,
-        interactive=False,
-        object_fit="cover",
-        buttons=[],
         selected_index=selected,
         elem_id="presets",
         elem_classes=["cards", "presets"],
