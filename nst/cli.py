@@ -4,58 +4,38 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from PIL.Image import Image
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from nst import cli_networks
 from nst import gallery as gallery_module
-from nst.backbones import NoWeights
-from nst.estimate import TooLarge, describe, duration, estimate
-from nst.images import BadPicture, open_picture, read_report, save_png, save_time_lapse
-from nst.names import UnknownName, suggest
+from nst.estimate import describe, duration, estimate
+from nst.images import read_report, save_png, save_time_lapse
 from nst.optimize import stylize as run
 from nst.outputs import TimeLapse, report, summary
-from nst.presets import DEFAULT, BadPreset, Credit, all_presets, get, paintings, photos
+from nst.presets import DEFAULT, all_presets, get, paintings, photos
 from nst.recipe import BadSetting, Recipe
 from nst.steps import Result, Step, last
+from nst.terminal import (
+    BadOutput,
+    changed_settings,
+    check_output,
+    console,
+    errors_are_sentences,
+    open_named,
+)
 
 app = typer.Typer(
     help="Neural style transfer.", no_args_is_help=True, pretty_exceptions_enable=False
 )
-console = Console(stderr=True, highlight=False)
-
-
-class BadOutput(ValueError):
-    """A file that cannot be written."""
-
-
-def _errors_are_sentences(command: Callable[..., None]) -> Callable[..., None]:
-    @wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except (
-            BadPicture,
-            BadPreset,
-            BadSetting,
-            BadOutput,
-            NoWeights,
-            TooLarge,
-            UnknownName,
-        ) as error:
-            console.print(f"Error: {error}", style="red", markup=False, soft_wrap=True)
-            raise typer.Exit(2) from None
-
-    return wrapped
+app.command()(cli_networks.train)
 
 
 @app.command()
-@_errors_are_sentences
+@errors_are_sentences
 def stylize(
     photo: Annotated[str, typer.Argument(help="A picture file, or the name of a bundled photo.")],
     painting: Annotated[str, typer.Argument(help="A picture file, or a bundled painting's name.")],
@@ -95,11 +75,11 @@ def stylize(
     elif recipe.start.image == "picture":
         raise BadSetting("`start.image` is picture: give the picture with `--start`.")
     sources = [photo, painting, *([start] if start else [])]
-    _check_output(output, ".png", sources)
-    _check_output(report_file, ".json", sources)
-    _check_output(time_lapse, ".webp", sources)
-    pictures = [_open(photo, photos()), _open(painting, paintings())]
-    first = _open(start, photos()) if start else None
+    check_output(output, ".png", sources)
+    check_output(report_file, ".json", sources)
+    check_output(time_lapse, ".webp", sources)
+    pictures = [open_named(photo, photos()), open_named(painting, paintings())]
+    first = open_named(start, photos()) if start else None
     foreseen = estimate(recipe, pictures[0].size, pictures[1].size)
     console.print(f"{preset}: {describe(foreseen)}")
     lapse = TimeLapse(recipe)
@@ -121,7 +101,7 @@ def stylize(
 
 
 @app.command()
-@_errors_are_sentences
+@errors_are_sentences
 def presets(
     as_json: Annotated[bool, typer.Option("--json", help="With all settings, as JSON.")] = False,
 ) -> None:
@@ -135,7 +115,7 @@ def presets(
 
 
 @app.command()
-@_errors_are_sentences
+@errors_are_sentences
 def gallery(
     names: Annotated[list[str] | None, typer.Argument(help="All presets by default.")] = None,
     output: Annotated[Path, typer.Option("-o", "--output")] = gallery_module.GALLERY,
@@ -155,49 +135,14 @@ def _changed(
     seed: int | None,
     settings: list[str],
 ) -> Recipe:
-    changes: dict[str, object] = {}
-    for text in settings:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise BadSetting(f"`--set {text}` needs the form key=value, such as seed=3.")
-        changes[key.strip()] = value.strip()
+    changes: dict[str, object] = {**changed_settings(settings)}
     changes |= {k: v for k, v in (("size", size), ("seed", seed)) if v is not None}
     recipe = recipe.but(changes)
     return recipe.with_iterations(iterations) if iterations is not None else recipe
 
 
-def _open(source: str, bundled: dict[str, Credit]) -> Image:
-    if source in bundled:
-        return open_picture(bundled[source].path)
-    if not Path(source).exists() and not Path(source).suffix:
-        raise UnknownName(
-            f"`{source}` does not exist and is no bundled picture. {suggest(source, bundled)}"
-        )
-    return open_picture(source)
-
-
 def _label(source: str) -> str:
     return Path(source).name
-
-
-def _check_output(path: Path | None, suffix: str, sources: list[str]) -> None:
-    """Before the run, not after it."""
-    if path is None:
-        return
-    if path.suffix.lower() != suffix:
-        raise BadOutput(f"`{path}` must end with {suffix}.")
-    if not path.parent.is_dir():
-        raise BadOutput(f"The folder `{path.parent}` does not exist. Make it first.")
-    existed = path.exists()
-    try:
-        with path.open("ab"):
-            pass
-    except OSError:
-        raise BadOutput(f"`{path}` cannot be written. Choose another place.") from None
-    if not existed:
-        path.unlink()
-    if any(Path(s).exists() and path.exists() and path.samefile(s) for s in sources):
-        raise BadOutput(f"`{path}` is one of the pictures that go in. Choose another name.")
 
 
 def _watch(steps: Iterator[Step], title: str, see: Callable[[Step], None]) -> Result:

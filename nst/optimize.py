@@ -5,25 +5,22 @@ means. Gatys et al. 2016, coarse to fine.
 """
 
 import math
-import platform
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-import PIL
 import torch
 from PIL.Image import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from nst import __version__
 from nst.backbones import MEAN_RGB, Backbone
 from nst.estimate import estimate, refuse_if_too_large
 from nst.images import cropped, fit, resized, to_picture, to_tensor
 from nst.losses import content_loss, gram_matrix, style_loss, total_variation
 from nst.machine import PRECISIONS, calibration, device, prepare, release
 from nst.recipe import BadSetting, OptimizerSettings, Recipe
-from nst.steps import Losses, Result, Step, Term
+from nst.steps import Losses, Result, Step, Term, versions
 
 DIVERGED = 100.0  # times the least loss of a level …
 PATIENCE = 50  # … for more steps in a row than this, or at the level's end
@@ -269,16 +266,6 @@ class _Run:
         }
         photo = resized(self.photo, self.levels[-1].size)
         return Result(to_picture(image), photo, report, tuple(self.history), warning)
-
-
-def versions() -> dict[str, str]:
-    """Of everything that can change a picture."""
-    return {
-        "nst": __version__,
-        "torch": torch.__version__,
-        "pillow": PIL.__version__,
-        "python": platform.python_version(),
-    }
 
 
 def _weighted_sum(values: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:

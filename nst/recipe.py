@@ -6,7 +6,7 @@ all read this module. A setting is named by its dotted path, such as `style.laye
 
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -40,7 +40,8 @@ def _layer_weights(value: object) -> object:
     return {name.strip(): number.strip() or 1.0 for name, _, number in parts}
 
 
-def _blank_is_none(value: object) -> object:
+def blank_is_none(value: object) -> object:
+    """For fields that may be empty."""
     return None if value == "" else value
 
 
@@ -56,14 +57,15 @@ def _choice(kind: str, table: Mapping[str, object]) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def _one_of(kind: str, table: Mapping[str, object]) -> Any:
+def one_of(kind: str, table: Mapping[str, object]) -> Any:
+    """The type of a field that names an entry of `table`, checked and with the labels."""
     labels = {name: getattr(entry, "label", name) for name, entry in table.items()}
     return Annotated[str, _choice(kind, table), Field(json_schema_extra={"choices": labels})]
 
 
 Weight = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 LayerWeights = Annotated[dict[str, Weight], BeforeValidator(_layer_weights)]
-Activation = _one_of("activation", ACTIVATIONS)
+Activation = one_of("activation", ACTIVATIONS)
 
 
 class Section(BaseModel):
@@ -72,16 +74,46 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Settings(Section):
+    """A tree of settings: sections, and settings of its own."""
+
+    def but(self, changes: Mapping[str, object]) -> Self:
+        """A copy with settings changed by dotted name; texts are converted.
+
+        Raises `BadSetting` for an unknown name or a value out of range.
+        """
+        tree = self.model_dump()
+        for key, value in changes.items():
+            *path, last = key.split(".")
+            node: Any = tree
+            for name in path:
+                node = node.get(name) if isinstance(node, dict) else None
+            if not isinstance(node, dict) or (last not in node and path[1:] != ["layers"]):
+                raise BadSetting(f"Unknown setting `{key}`. {suggest(key, flat(self))}")
+            node[last] = value
+        return self.read(tree)
+
+    @classmethod
+    def read(cls, tree: Mapping[str, object]) -> Self:
+        """A recipe from nested tables, as a preset file has them. Raises `BadSetting`."""
+        if not isinstance(tree, Mapping):
+            raise BadSetting("`recipe` must be a table of settings.")
+        try:
+            return cls.model_validate(tree)
+        except ValidationError as error:
+            raise BadSetting(" ".join(_sentences(error, tree, cls))) from None
+
+
 class BackboneSettings(Section):
     """Which network reads the pictures, and how it was altered."""
 
-    network: _one_of("network", NETWORKS) = Field("vgg19", title="Network")
-    weights: _one_of("weights", SOURCES) = Field(
+    network: one_of("network", NETWORKS) = Field("vgg19", title="Network")
+    weights: one_of("weights", SOURCES) = Field(
         "bundled",
         title="Weights",
         description="bundled: the original ones; torchvision: a download",
     )
-    pooling: _one_of("pooling", POOLINGS) = Field(
+    pooling: one_of("pooling", POOLINGS) = Field(
         "max", title="Pooling", description="average is smoother (Gatys et al. 2016, section 2)"
     )
     activation: Activation = Field("relu", title="Activation")
@@ -132,7 +164,7 @@ class VariationSettings(Section):
     weight: Weight = Field(
         0.0, title="Total variation weight", description="less noise, less detail"
     )
-    kind: _one_of("total variation", VARIATIONS) = Field("l2-mean", title="Total variation")
+    kind: one_of("total variation", VARIATIONS) = Field("l2-mean", title="Total variation")
 
 
 class OptimizerSettings(Section):
@@ -146,14 +178,14 @@ class OptimizerSettings(Section):
         title="Learning rate",
         description="a large one with few steps is faster",
     )
-    end_learning_rate: Annotated[float | None, BeforeValidator(_blank_is_none)] = Field(
+    end_learning_rate: Annotated[float | None, BeforeValidator(blank_is_none)] = Field(
         None,
         gt=0,
         le=1000,
         title="Last learning rate",
         description="reached linearly, in each scale",
     )
-    decay_iterations: Annotated[int | None, BeforeValidator(_blank_is_none)] = Field(
+    decay_iterations: Annotated[int | None, BeforeValidator(blank_is_none)] = Field(
         None,
         ge=1,
         le=MOST_ITERATIONS,
@@ -212,14 +244,14 @@ class PyramidSettings(Section):
         return self
 
 
-class Recipe(Section):
+class Recipe(Settings):
     """All settings of a run. Frozen: `but` makes a changed copy."""
 
     size: int = Field(
         512, ge=SMALLEST, le=LARGEST, title="Size", description="pixels of the long side"
     )
     seed: int = Field(0, ge=0, le=2**32 - 1, title="Seed")
-    normalization: _one_of("normalization", NORMALIZATIONS) = Field(
+    normalization: one_of("normalization", NORMALIZATIONS) = Field(
         "mean", title="Normalization of the losses"
     )
     backbone: BackboneSettings = BackboneSettings()
@@ -287,39 +319,13 @@ class Recipe(Section):
             shares.pop(0)
         return self.but({"pyramid.iterations": steps})
 
-    def but(self, changes: Mapping[str, object]) -> "Recipe":
-        """A copy with settings changed by dotted name; texts are converted.
-
-        Raises `BadSetting` for an unknown name or a value out of range.
-        """
-        tree = self.model_dump()
-        for key, value in changes.items():
-            *path, last = key.split(".")
-            node: Any = tree
-            for name in path:
-                node = node.get(name) if isinstance(node, dict) else None
-            if not isinstance(node, dict) or (last not in node and path[1:] != ["layers"]):
-                raise BadSetting(f"Unknown setting `{key}`. {suggest(key, setting_names())}")
-            node[last] = value
-        return self.read(tree)
-
-    @classmethod
-    def read(cls, tree: Mapping[str, object]) -> "Recipe":
-        """A recipe from nested tables, as a preset file has them. Raises `BadSetting`."""
-        if not isinstance(tree, Mapping):
-            raise BadSetting("`recipe` must be a table of settings.")
-        try:
-            return cls.model_validate(tree)
-        except ValidationError as error:
-            raise BadSetting(" ".join(_sentences(error, tree))) from None
-
     def changes_from(self, other: "Recipe") -> dict[str, object]:
         """Dotted names and values in which this recipe differs from `other`."""
         mine, theirs = flat(self), flat(other)
         return {key: value for key, value in mine.items() if theirs[key] != value}
 
 
-def flat(recipe: Recipe) -> dict[str, object]:
+def flat(recipe: Settings) -> dict[str, object]:
     """All settings by dotted name; a table of layers is one value."""
     found: dict[str, object] = {}
     for name, value in recipe:
@@ -356,12 +362,14 @@ def setting_field(name: str) -> Any:
     return owner.model_fields[last]
 
 
-def _sentences(error: ValidationError, tree: Mapping[str, object]) -> Iterator[str]:
+def _sentences(
+    error: ValidationError, tree: Mapping[str, object], owner: type[Settings]
+) -> Iterator[str]:
     for problem in error.errors():
         path = ".".join(str(part) for part in problem["loc"])
         match problem["type"]:
             case "extra_forbidden":
-                known = {*setting_names(), *Recipe.model_fields}
+                known = {*flat(owner()), *owner.model_fields}
                 yield f"Unknown setting `{path}`. {suggest(path, known)}"
             case "value_error":
                 reason = problem["ctx"]["error"]

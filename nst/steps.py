@@ -1,11 +1,16 @@
 """What a run yields: a step with its losses, and at the end the result."""
 
 import math
+import platform
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import PIL
+import torch
 from PIL.Image import Image
+
+from nst import __version__
 
 
 @dataclass(frozen=True)
@@ -81,3 +86,13 @@ def last(steps: Iterator[Step]) -> Result:
         if step.result:
             return step.result
     raise RuntimeError("the run ended without a result")
+
+
+def versions() -> dict[str, str]:
+    """Of everything that can change a picture."""
+    return {
+        "nst": __version__,
+        "torch": torch.__version__,
+        "pillow": PIL.__version__,
+        "python": platform.python_version(),
+    }

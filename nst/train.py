@@ -1,0 +1,386 @@
+"""Training of a transformer network on one painting (Johnson et al. 2016).
+
+`train` is a generator, as a run of the optimization is: closing it stops. What it writes from time
+to time is enough to go on with the very same batches. Under `torchrun`, each process takes its
+share of every batch.
+"""
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL.Image import Image, Transpose
+from torch import Tensor, distributed, nn
+from torch.utils.data import DataLoader, Dataset
+
+from nst.backbones import Backbone
+from nst.images import BadPicture, fit, open_picture, resized, to_tensor
+from nst.losses import content_loss, gram_matrix, style_loss, total_variation
+from nst.machine import PRECISIONS, calibration, prepare, processors
+from nst.networks import TransformerNetwork
+from nst.steps import Losses, Term, versions
+from nst.training import TrainingRecipe
+
+FEWEST_PHOTOS = 16
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+RECENT = 100  # steps whose mean losses are reported
+
+
+class BadTraining(ValueError):
+    """A training that cannot start; the message says why and what would work."""
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Files that can be trained on, and how many of a folder's pictures could not be read."""
+
+    paths: tuple[Path, ...]
+    skipped: int
+
+
+def find_photos(folder: Path) -> Photos:
+    """The pictures in a folder and those below it. Raises `BadTraining` if they are too few."""
+    if not folder.is_dir():
+        raise BadTraining(f"`{folder}` is not a folder of photos.")
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    good = tuple(filter(_is_usable, files))
+    skipped = len(files) - len(good)
+    if len(good) < FEWEST_PHOTOS:
+        raise BadTraining(
+            f"`{folder}` has {len(good)} usable pictures ({skipped} could not be read); "
+            f"training needs at least {FEWEST_PHOTOS}, and a few hundred for a good result."
+        )
+    return Photos(good, skipped)
+
+
+def _is_usable(path: Path) -> bool:
+    try:
+        open_picture(path)
+    except BadPicture:
+        return False
+    return True
+
+
+class Crops(Dataset):
+    """Square crops of photos; crop `i` is the same whenever and wherever it is asked for."""
+
+    def __init__(self, paths: Sequence[Path], recipe: TrainingRecipe) -> None:
+        """Of a training's photos."""
+        self.paths, self.data, self.seed = paths, recipe.data, recipe.seed
+
+    def __getitem__(self, index: int) -> Tensor:
+        """(3, side, side), RGB in 0..255, float32."""
+        epoch, place = divmod(index, len(self.paths))
+        photo = open_picture(self.paths[_order(self.seed, epoch, len(self.paths))[place]])
+        draw = torch.rand(4, generator=_generator(self.seed, 1, index)).tolist()
+        side = self.data.side
+        photo = resized(photo, fit(photo.size, max(photo.size) * max(1, side / min(photo.size))))
+        cut = side + round(draw[0] * (min(photo.size) - side))
+        left, top = (round(d * (n - cut)) for d, n in zip(draw[1:3], photo.size, strict=True))
+        crop = resized(photo.crop((left, top, left + cut, top + cut)), (side, side))
+        if self.data.flip and draw[3] < 0.5:
+            crop = crop.transpose(Transpose.FLIP_LEFT_RIGHT)
+        return to_tensor(crop, torch.device("cpu"))[0]
+
+
+@lru_cache(2)
+def _order(seed: int, epoch: int, count: int) -> list[int]:
+    return torch.randperm(count, generator=_generator(seed, 0, epoch)).tolist()
+
+
+def _generator(seed: int, stream: int, index: int) -> torch.Generator:
+    """Of a number of its own for each (seed, stream, index)."""
+    digest = sha256(f"{seed} {stream} {index}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The processes that train together: one, or those that `torchrun` started."""
+
+    rank: int
+    count: int
+    device: torch.device
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes and reports."""
+        return self.rank == 0
+
+
+@contextmanager
+def fleet(device: torch.device) -> Iterator[Fleet]:
+    """Joins the processes of `torchrun`, if it started this one."""
+    count = int(os.environ.get("WORLD_SIZE", 1))
+    if count == 1:
+        yield Fleet(0, 1, device)
+        return
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield Fleet(distributed.get_rank(), count, device)
+    finally:
+        distributed.destroy_process_group()
+
+
+@dataclass(frozen=True)
+class TrainingStep:
+    """One step. `report()` has all that the weights' metadata tell; `save(path)` writes the state.
+
+    `losses` are those of the step's batch, of this process.
+    """
+
+    index: int
+    total: int
+    losses: Losses
+    learning_rate: float
+    seconds: float
+    seconds_left: float
+    network: TransformerNetwork
+    report: Callable[[], dict[str, Any]]
+    save: Callable[[Path], None]
+
+
+def train(
+    painting: Image,
+    photos: Photos,
+    recipe: TrainingRecipe,
+    crew: Fleet,
+    *,
+    start: TransformerNetwork | None = None,
+    state: Path | None = None,
+) -> Iterator[TrainingStep]:
+    """Train a network to paint photos like `painting`.
+
+    `start` is a network to begin with, `state` a file that a step's `save` wrote, to go on from.
+    With the same machine and number of processes, a resumed training ends with the same bits.
+
+    Raises `BadTraining` if the state belongs to another training.
+    """
+    yield from _Training(painting, photos, recipe, crew, start, state).steps()
+
+
+class _Training:
+    """What all steps share."""
+
+    def __init__(
+        self,
+        painting: Image,
+        photos: Photos,
+        recipe: TrainingRecipe,
+        crew: Fleet,
+        start: TransformerNetwork | None,
+        state: Path | None,
+    ) -> None:
+        prepare()
+        self.photos, self.recipe, self.crew = photos, recipe, crew
+        self.total = recipe.iterations(len(photos.paths))
+        if recipe.data.batch % crew.count:
+            raise BadTraining(
+                f"`data.batch` is {recipe.data.batch}: it must be a multiple of the "
+                f"{crew.count} processes."
+            )
+        self.precision = calibration().precision
+        self.dtype = PRECISIONS[self.precision]
+        self.backbone = Backbone(
+            **recipe.backbone.model_dump(), dtype=self.dtype, device=crew.device
+        )
+        self.network = self._beginning(start).to(crew.device)
+        self.optimizer = torch.optim.Adam(
+            self.network.parameters(), lr=recipe.schedule.learning_rate
+        )
+        self.targets = self._targets(painting)
+        self.identity = _identity(painting, photos, recipe)
+        self.done, self.seconds, self.recent = 0, 0.0, []
+        if state is not None:
+            self._restore(state)
+        self.shared: nn.Module = self.network
+        if crew.count > 1:
+            self.shared = nn.parallel.DistributedDataParallel(self.network)
+
+    def _beginning(self, start: TransformerNetwork | None) -> TransformerNetwork:
+        settings = self.recipe.network
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.recipe.seed)
+            network = TransformerNetwork(settings.width, settings.blocks)
+        if start is not None:
+            if (start.width, len(start.blocks)) != (settings.width, settings.blocks):
+                raise BadTraining(
+                    f"The network to begin with has width {start.width} and {len(start.blocks)} "
+                    f"blocks, the training {settings.width} and {settings.blocks}. "
+                    f"Set `network.width` and `network.blocks` to those."
+                )
+            network.load_state_dict(start.state_dict())
+        return network
+
+    @torch.no_grad()
+    def _targets(self, painting: Image) -> dict[str, Tensor]:
+        side = self.recipe.data.side * self.recipe.style.scale
+        image = to_tensor(resized(painting, fit(painting.size, side)), self.crew.device)
+        found = self.backbone.features(image, self.recipe.layers)
+        return {name: gram_matrix(found[name]) for name in self.recipe.style.layers}
+
+    def steps(self) -> Iterator[TrainingStep]:
+        began, seconds_before, first = time.perf_counter(), self.seconds, self.done
+        for photos in self._batches():
+            rate = self._learning_rate()
+            self.optimizer.param_groups[0]["lr"] = rate
+            objective, losses = self._evaluate(photos.to(self.crew.device))
+            if not math.isfinite(losses.total):
+                raise BadTraining(
+                    f"The losses grew out of range at step {self.done + 1}. Try a smaller "
+                    "`schedule.learning_rate` or `style.weight`."
+                )
+            self.optimizer.zero_grad()
+            objective.backward()
+            self.optimizer.step()
+            self.done += 1
+            self.recent = [*self.recent, losses][-RECENT:]
+            elapsed = time.perf_counter() - began
+            self.seconds = seconds_before + elapsed
+            yield TrainingStep(
+                index=self.done,
+                total=self.total,
+                losses=losses,
+                learning_rate=rate,
+                seconds=self.seconds,
+                seconds_left=elapsed / (self.done - first) * (self.total - self.done),
+                network=self.network,
+                report=self._report,
+                save=self._save,
+            )
+
+    def _batches(self) -> DataLoader:
+        batch, share = self.recipe.data.batch, self.recipe.data.batch // self.crew.count
+        mine = [
+            step * batch + self.crew.rank * share + place
+            for step in range(self.done, self.total)
+            for place in range(share)
+        ]
+        workers = 0 if self.crew.device.type == "cpu" else min(8, processors())
+        crops = Crops(self.photos.paths, self.recipe)
+        return DataLoader(crops, share, sampler=mine, num_workers=workers)
+
+    def _learning_rate(self) -> float:
+        """Of the step to come: a linear rise, then a cosine (Loshchilov and Hutter 2017)."""
+        schedule = self.recipe.schedule
+        rise = min(1.0, (self.done + 1) / max(1, schedule.warm_up))
+        fallen = 0.5 * (1 - math.cos(math.pi * self.done / self.total))
+        return schedule.learning_rate * rise * (1 + fallen * (schedule.end_share - 1))
+
+    def _evaluate(self, photos: Tensor) -> tuple[Tensor, Losses]:
+        """The mean total of the pictures, to differentiate, and what it consists of."""
+        recipe, count = self.recipe, photos.shape[0]
+        noisy = recipe.stability.weight > 0
+        given = torch.cat([photos, photos[:1] + self._noise(photos[:1])]) if noisy else photos
+        painted = self.shared(given, self.dtype)
+        painted, again = painted[:count], painted[count:]
+        found = self.backbone.features(painted, recipe.layers)
+        with torch.no_grad():
+            wanted = self.backbone.features(photos, recipe.content.layers)
+        layers = {
+            "content": {
+                name: content_loss(found[name], wanted[name], recipe.normalization) / count
+                for name in recipe.content.layers
+            },
+            "style": {
+                name: sum(
+                    style_loss(one, target, recipe.normalization) for one in found[name].split(1)
+                )
+                / count
+                for name, target in self.targets.items()
+            },
+        }
+        sums = {
+            term: sum(getattr(recipe, term).layers[name] * loss for name, loss in losses.items())
+            for term, losses in layers.items()
+        }
+        sums["tv"] = total_variation(painted, recipe.tv.kind) / (
+            count if recipe.tv.kind.endswith("sum") else 1
+        )
+        if noisy:
+            sums["stability"] = (again - painted[:1]).square().mean()
+        weights = {term: getattr(recipe, term).weight for term in sums}
+        weights["style"] *= min(1.0, (self.done + 1) / max(1, recipe.schedule.style_ramp))
+        total = sum(weights[term] * value for term, value in sums.items())
+        terms = {
+            term: Term(
+                weights[term] * float(value.detach()),
+                float(value.detach()),
+                {name: float(loss.detach()) for name, loss in layers.get(term, {}).items()},
+            )
+            for term, value in sums.items()
+        }
+        return total, Losses(float(total.detach()), terms)
+
+    def _noise(self, photo: Tensor) -> Tensor:
+        draw = _generator(self.recipe.seed, 2, self.done * self.crew.count + self.crew.rank)
+        noise = torch.randn(photo.shape, generator=draw) * self.recipe.stability.deviation
+        return noise.to(photo.device)
+
+    def _report(self) -> dict[str, Any]:
+        recent = [losses.terms for losses in self.recent]
+        return {
+            "settings": self.recipe.model_dump(),
+            "iterations": self.done,
+            "complete": self.done == self.total,
+            "photos": len(self.photos.paths),
+            "seconds": round(self.seconds, 1),
+            "losses": {
+                term: sum(terms[term].unweighted for terms in recent) / len(recent)
+                for term in recent[-1]
+            },
+            "precision": self.precision,
+            "device": str(self.crew.device),
+            "processes": self.crew.count,
+            "versions": versions(),
+        }
+
+    def _save(self, path: Path) -> None:
+        """Whole or not at all: a crash while writing leaves the file from before."""
+        new = path.with_name(path.name + ".new")
+        torch.save(
+            {
+                "identity": self.identity,
+                "done": self.done,
+                "seconds": self.seconds,
+                "network": self.network.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+            },
+            new,
+        )
+        new.replace(path)
+
+    def _restore(self, path: Path) -> None:
+        try:
+            kept = torch.load(path, map_location="cpu", weights_only=True)
+            identity = kept["identity"]
+        except Exception as error:  # of whatever else the file may be
+            raise BadTraining(
+                f"`{path}` is no saved state of a training. Start without `--resume`."
+            ) from error
+        if identity != self.identity:
+            raise BadTraining(
+                f"`{path}` was saved with another painting, other photos or other settings. "
+                "Give the same ones to go on, or start without `--resume`."
+            )
+        self.done, self.seconds = kept["done"], kept["seconds"]
+        self.network.load_state_dict(kept["network"])
+        self.optimizer.load_state_dict(kept["optimizer"])
+
+
+def _identity(painting: Image, photos: Photos, recipe: TrainingRecipe) -> str:
+    """Changes with everything that decides the course of a training."""
+    names = "\n".join(path.name for path in photos.paths)
+    parts = (painting.tobytes(), names.encode(), recipe.model_dump_json().encode())
+    return sha256(b"\0".join(parts)).hexdigest()
