@@ -31,7 +31,13 @@ from nst.terminal import (
 app = typer.Typer(
     help="Neural style transfer.", no_args_is_help=True, pretty_exceptions_enable=False
 )
-app.command()(cli_networks.train)
+for command in (
+    cli_networks.fast,
+    cli_networks.checkpoints,
+    cli_networks.train,
+    cli_networks.push,
+):
+    app.command()(command)
 
 
 @app.command()
@@ -68,6 +74,11 @@ def stylize(
         raise BadSetting("Give `--preset` or `--like`, not both.")
     model = read_report(like) if like else {}
     preset = model.get("preset", preset or DEFAULT)
+    if "checkpoint" in model:
+        raise BadSetting(
+            f"`{like}` was painted by a checkpoint: "
+            f"`python -m nst fast --checkpoint {model['checkpoint']['name']}` repeats it."
+        )
     recipe = Recipe.read(model["settings"]) if like else get(preset).recipe
     recipe = _changed(recipe, size, iterations, seed, settings or [])
     if start:

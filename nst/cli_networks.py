@@ -1,29 +1,44 @@
 """The commands around transformer networks: `python -m nst train | fast | checkpoints | push`."""
 
 import csv
+import json
 import sys
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
-from PIL.Image import Image
+from pydantic import ValidationError
 from rich.progress import BarColumn, Progress, TextColumn
 
-from nst.checkpoints import load_checkpoint, save_checkpoint
+from nst import card, hub
+from nst.checkpoints import save_checkpoint
 from nst.estimate import duration
-from nst.images import fit, resized, to_picture, to_tensor
-from nst.machine import device
+from nst.fast import FastSettings, stylize
+from nst.images import PICTURE_SUFFIXES, BadPicture, open_picture, save_png
+from nst.machine import device, processors
 from nst.outputs import loss_line
 from nst.presets import paintings, photos
-from nst.terminal import changed_settings, check_output, console, errors_are_sentences, open_named
+from nst.recipe import BadSetting
+from nst.steps import last
+from nst.terminal import (
+    BadOutput,
+    changed_settings,
+    check_output,
+    console,
+    errors_are_sentences,
+    open_named,
+)
 from nst.train import Fleet, TrainingStep, find_photos, fleet
 from nst.train import train as run
 from nst.training import DEFAULT, training
 
 SAVE_SECONDS = 120  # between two saved states
-SAMPLES, SAMPLE_SIDE = ("neuschwanstein", "astronaut", "cat"), 512
+LOG_STRIDE = 10  # steps between two lines of the log
+LARGEST_SIDE, LARGEST_FILE = 16384, 2**30  # of a user's own files; open_picture's are for uploads
 
 
 @errors_are_sentences
@@ -47,88 +62,230 @@ def train(
 ) -> None:
     """Train a network to paint like PAINTING.
 
-    Beside the output: its training state (.state), losses (.csv) and sample pictures (.png).
-    With several GPUs, start it with `torchrun --nproc-per-node=N -m nst train …`.
+    Beside the output it keeps its state (.state), its losses (.csv) and sample pictures (.png).
+    With several GPUs: `torchrun --nproc-per-node=N -m nst train …`.
     """
     recipe = training(recipe_name).recipe.but(changed_settings(settings or []))
     check_output(output, ".safetensors", [painting])
+    state, log = output.with_suffix(".state"), output.with_suffix(".csv")
+    if resume and not state.exists():
+        raise BadOutput(f"There is no `{state}` to go on from. Start without `--resume`.")
     picture = open_named(painting, paintings())
-    begin = load_checkpoint(Path(start)).network if start else None
+    begin = _load(start).checkpoint.network if start else None
     found = find_photos(folder)
-    state = output.with_suffix(".state")
     with fleet(device()) as crew:
         if crew.leads:
             skipped = f", {found.skipped} could not be read" if found.skipped else ""
             console.print(f"{len(found.paths)} photos{skipped}")
+            if not resume:
+                log.unlink(missing_ok=True)
+        notes = {"style": Path(painting).stem, "recipe": recipe_name, "from": start or ""}
         steps = run(picture, found, recipe, crew, start=begin, state=state if resume else None)
-        notes = {"style": Path(painting).stem}
         with closing(steps):
-            _follow(steps, crew, output, state, notes, resume)
+            _follow(steps, crew, output, notes)
 
 
-def _follow(steps, crew: Fleet, output: Path, state: Path, notes, resume: bool) -> None:
-    step = None
-    log = output.with_suffix(".csv")
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(20),
-        TextColumn("{task.completed}/{task.total} {task.fields[status]}"),
-    )
-    saved = 0.0
-    with Progress(*columns, console=console, transient=True, disable=not crew.leads) as progress:
+def _follow(
+    steps: Iterator[TrainingStep], crew: Fleet, output: Path, notes: Mapping[str, Any]
+) -> None:
+    """Runs the steps; keeps the state from time to time, at the end and at Ctrl-C."""
+    step, saved = None, 0.0
+    with _progress(disable=not crew.leads) as progress:
         bar = progress.add_task(output.stem, total=1, status="")
         try:
             for step in steps:
                 if not crew.leads:
                     continue
-                _log(step, log)
                 status = f"{loss_line(step.losses)}, {duration(step.seconds_left)} left"
                 progress.update(bar, completed=step.index, total=step.total, status=status)
-                if step.seconds - saved > SAVE_SECONDS or step.index == step.total:
+                ends = step.index == step.total
+                if ends or step.index % LOG_STRIDE == 0:
+                    _log(step, output.with_suffix(".csv"))
+                saved = saved or step.seconds
+                if ends or step.seconds - saved > SAVE_SECONDS:
                     saved = step.seconds
-                    _keep(step, output, state, notes)
+                    _keep(step, output, notes)
         except KeyboardInterrupt:
             if step is None or not crew.leads:
                 sys.exit(130)
-            _keep(step, output, state, notes)
-            console.print(f"Stopped at step {step.index}. `--resume` goes on.")
+            _keep(step, output, notes)
+            console.print(f"Stopped at step {step.index}; `--resume` goes on.")
+            return
+    if crew.leads and step is not None:
+        console.print(f"{output}: {step.total} steps in {duration(step.seconds)}")
+
+
+def _progress(disable: bool = False) -> Progress:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(20),
+        TextColumn("{task.completed}/{task.total} {task.fields[status]}"),
+    )
+    return Progress(*columns, console=console, transient=True, disable=disable)
 
 
 def _log(step: TrainingStep, path: Path) -> None:
-    if step.index % 10 and step.index != step.total:
-        return
     new = not path.exists()
+    terms = step.losses.terms
     with path.open("a", newline="") as file:
         rows = csv.writer(file)
-        terms = step.losses.terms
         if new:
             rows.writerow(["step", "seconds", "learning_rate", "total", *terms])
-        numbers = [step.losses.total, *(term.unweighted for term in terms.values())]
-        rows.writerow(
-            [step.index, f"{step.seconds:.1f}", f"{step.learning_rate:.3g}"]
-            + [f"{number:.6g}" for number in numbers]
-        )
+        unweighted = (f"{term.unweighted:.6g}" for term in terms.values())
+        numbers = (f"{step.seconds:.1f}", f"{step.learning_rate:.3g}", f"{step.losses.total:.6g}")
+        rows.writerow([step.index, *numbers, *unweighted])
 
 
-def _keep(step: TrainingStep, output: Path, state: Path, notes) -> None:
-    step.save(state)
+def _keep(step: TrainingStep, output: Path, notes: Mapping[str, Any]) -> None:
+    step.save(output.with_suffix(".state"))
     save_checkpoint(step.network, output, notes | {"training": step.report()})
-    samples = [_sample(step, name) for name in SAMPLES]
-    width = sum(s.width for s in samples)
-    sheet = samples[0].resize((width, max(s.height for s in samples)))
-    sheet.paste((255, 255, 255), (0, 0, *sheet.size))
-    left = 0
-    for sample in samples:
-        sheet.paste(sample, (left, 0))
-        left += sample.width
-    sheet.save(output.with_suffix(".png"))
+    card.samples(step.network).save(output.with_suffix(".png"))
 
 
-@torch.no_grad()
-def _sample(step: TrainingStep, name: str) -> Image:
-    photo = open_named(name, photos())
-    width, height = fit(photo.size, SAMPLE_SIDE)
-    photo = resized(photo, (width // 4 * 4, height // 4 * 4))
-    return to_picture(
-        step.network(to_tensor(photo, next(step.network.parameters()).device), torch.bfloat16)
-    )
+def _load(text: str) -> hub.Loaded:
+    """A checkpoint by its file, its name in the catalog, or its place on the Hub."""
+    if Path(text).is_file() or (Path(text).suffix.lower() in hub.SUFFIXES and "/" not in text):
+        return hub.load_file(Path(text))
+    entry = hub.find(text)
+    with _progress() as progress:
+        bar = progress.add_task(entry.file, total=None, status="")
+
+        def report(done: int, total: int) -> None:
+            progress.update(bar, completed=done, total=total, status="bytes")
+
+        return hub.load(entry, report)
+
+
+@errors_are_sentences
+def fast(
+    photos_given: Annotated[
+        list[str], typer.Argument(metavar="PHOTO…", help="Files, folders, or bundled photos.")
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="A PNG file; a folder for several photos.")
+    ],
+    checkpoint: Annotated[
+        str,
+        typer.Option(
+            help="A name (see `python -m nst checkpoints`), a file, or owner/name[:file]."
+        ),
+    ] = "starry-night",
+    size: Annotated[int | None, typer.Option(help="Pixels of the long side.")] = None,
+    strength: Annotated[float, typer.Option(help="0: the photo, 1: full style.")] = 1.0,
+    keep_colors: Annotated[bool, typer.Option("--keep-colors", help="Of the photo.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite.")] = False,
+) -> None:
+    """Paint photos in one pass with a trained network."""
+    try:
+        settings = FastSettings(size=size, strength=strength, keep_colors=keep_colors)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise BadSetting(f"`--{problem['loc'][0]}`: {problem['msg']}.") from None
+    sources = list(_sources(photos_given))
+    targets = _targets(sources, output, force)
+    loaded = _load(checkpoint)
+
+    def paint(source: Path, target: Path) -> str:
+        try:
+            photo = open_picture(source, longest=LARGEST_SIDE, most_bytes=LARGEST_FILE)
+        except BadPicture as error:
+            return str(error)
+        result = last(stylize(photo, loaded, settings))
+        save_png(result.picture, target, {"photo": source.name, **result.report})
+        return ""
+
+    workers = min(len(sources), processors())
+    if workers > 1:  # a thread for each picture is faster than all threads for one
+        torch.set_num_threads(1)
+    with ThreadPoolExecutor(workers) as pool, _progress() as progress:
+        bar = progress.add_task(checkpoint, total=len(sources), status="")
+        failed = []
+        for problem in pool.map(paint, sources, targets):
+            progress.advance(bar)
+            failed += [problem] if problem else []
+    for problem in failed:
+        console.print(problem, style="yellow", markup=False, soft_wrap=True)
+    console.print(f"{len(sources) - len(failed)} of {len(sources)} painted: {output}")
+    if failed:
+        raise typer.Exit(2)
+
+
+def _sources(given: list[str]) -> Iterator[Path]:
+    for text in given:
+        path = Path(text)
+        if path.is_dir():
+            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
+            if not inside:
+                raise BadPicture(f"`{path}` holds no pictures.")
+            yield from inside
+        else:
+            yield photos()[text].path if text in photos() and not path.exists() else path
+
+
+def _targets(sources: list[Path], output: Path, force: bool) -> list[Path]:
+    """A file for each picture, none of which exists unless it may be overwritten."""
+    if len(sources) == 1 and output.suffix.lower() == ".png":
+        check_output(output, ".png", [str(sources[0])])
+        targets = [output]
+    elif output.suffix:
+        raise BadOutput(
+            f"`{output}` must be a folder for several photos, or end with .png for one."
+        )
+    else:
+        output.mkdir(parents=True, exist_ok=True)
+        targets, taken = [], set()
+        for source in sources:
+            name = source.stem if source.stem not in taken else source.name
+            taken.add(name)
+            targets.append(output / f"{name}.png")
+        if len(set(targets)) < len(targets):
+            raise BadOutput("Two photos have the same name. Paint them into different folders.")
+    existing = [target for target in targets if target.exists()]
+    if existing and not force:
+        more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
+        raise BadOutput(f"`{existing[0]}`{more} exists already. `--force` overwrites.")
+    if any(target.exists() and target.samefile(s) for target in targets for s in sources):
+        raise BadOutput("The photos themselves would be overwritten. Choose another folder.")
+    return targets
+
+
+@errors_are_sentences
+def checkpoints(
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """List the known checkpoints, and which of them need no download."""
+    rows = [
+        {**entry.model_dump(), "cached": hub.cached(entry) is not None}
+        for entry in hub.catalog().values()
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    for entry, row in zip(hub.catalog().values(), rows, strict=True):
+        here = "bundled" if entry.bundled else "cached" if row["cached"] else "to download"
+        typer.echo(f"{entry.name:24}{here:14}{entry.license:14}{entry.title}, {entry.place}")
+
+
+@errors_are_sentences
+def push(
+    checkpoint: Annotated[str, typer.Argument(help="A file that `train` wrote, or a bundled one.")],
+    repository: Annotated[str, typer.Argument(help="owner/name on the Hugging Face Hub.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only write the folder that would be uploaded.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="That folder. Default: the name.")
+    ] = None,
+    license_name: Annotated[
+        str, typer.Option("--license", help="An identifier the Hub knows, such as cc-by-4.0.")
+    ] = "mit",
+    private: Annotated[bool, typer.Option("--private")] = False,
+) -> None:
+    """Upload a checkpoint with a model card to the Hugging Face Hub."""
+    loaded = _load(checkpoint)
+    folder = output or Path(repository.rpartition("/")[2])
+    card.write(loaded, repository, license_name, folder)
+    if dry_run:
+        console.print(f"{folder}: this would be uploaded to {repository}.")
+        return
+    console.print(f"Uploaded: {hub.upload(folder, repository, private)}")

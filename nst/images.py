@@ -18,6 +18,7 @@ from nst import __version__
 MOST_BYTES = 15 * 2**20
 MOST_PIXELS = 40_000_000
 WORKING_SIDE = 2048  # long side of an opened picture; no run is larger
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 SETTINGS_KEY = "nst"  # of the PNG text chunk that carries a result's settings
 
@@ -26,8 +27,12 @@ class BadPicture(ValueError):
     """A file that cannot be used as a picture; the message says why and what would work."""
 
 
-def open_picture(source: str | Path) -> Image.Image:
-    """An upload as an upright 8-bit sRGB picture without metadata, at most 2048 pixels long.
+def open_picture(
+    source: str | Path, *, longest: int = WORKING_SIDE, most_bytes: int = MOST_BYTES
+) -> Image.Image:
+    """A file as an upright 8-bit sRGB picture without metadata, reduced to `longest` pixels.
+
+    The limits by default are those of an upload.
 
     The first frame of an animation; transparency lies on white; 16 bits are scaled, not cut; ICC
     profiles and CMYK are converted. Raises `BadPicture`. Size limits are checked before decoding.
@@ -36,12 +41,12 @@ def open_picture(source: str | Path) -> Image.Image:
     name = path.name
     if not path.is_file():
         raise BadPicture(f"`{source}` does not exist or is not a file.")
-    _refuse_by_size(path)
+    _refuse_by_size(path, most_bytes)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as file:
-                return _decoded(file, name)
+                return _decoded(file, name, longest)
     except BadPicture:
         raise
     except UnidentifiedImageError:
@@ -66,23 +71,23 @@ def _too_many_pixels(name: str) -> str:
     return f"`{name}` has too many pixels; the limit is {MOST_PIXELS // 10**6} megapixels."
 
 
-def _refuse_by_size(path: Path) -> None:
+def _refuse_by_size(path: Path, most_bytes: int) -> None:
     size = path.stat().st_size
     if size == 0:
         raise BadPicture(f"`{path.name}` is empty.")
-    if size > MOST_BYTES:
-        raise BadPicture(f"`{path.name}` is too large; the limit is {MOST_BYTES // 2**20} MB.")
+    if size > most_bytes:
+        raise BadPicture(f"`{path.name}` is too large; the limit is {most_bytes // 2**20} MB.")
 
 
-def _decoded(file: Image.Image, name: str) -> Image.Image:
+def _decoded(file: Image.Image, name: str, longest: int) -> Image.Image:
     if file.width * file.height > MOST_PIXELS:
         raise BadPicture(_too_many_pixels(name))
     file.seek(0)
     profile = file.info.get("icc_profile")
-    file.draft(None, (WORKING_SIDE, WORKING_SIDE))
+    file.draft(None, (longest, longest))
     picture = ImageOps.exif_transpose(file)
     picture = _rgb(_srgb(_eight_bits(picture), profile))
-    picture.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.LANCZOS)
+    picture.thumbnail((longest, longest), Image.Resampling.LANCZOS)
     return Image.fromarray(np.asarray(picture))  # a new one, without EXIF, GPS or other notes
 
 

@@ -146,10 +146,15 @@ def _identity() -> str:
     return f"{platform.machine()} {name} {capability} amx={amx} x{processors()}, {versions}"
 
 
+def cache_folder() -> Path:
+    """Where this program keeps what it learned: the user's cache folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nst"
+
+
 @cache
 def calibration() -> Calibration:
     """The measurement of this machine, from the user's cache folder where it was made before."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nst"
+    folder = cache_folder()
     path = folder / "calibration.json"
     with _MEASURING:
         with suppress(OSError, ValueError, KeyError, TypeError):

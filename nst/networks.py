@@ -33,8 +33,12 @@ class Stage(nn.Module):
         return F.conv2d(padded(x, self.kernel), self.kernel.to(x.dtype), stride=self.stride)
 
     def forward(self, x: Tensor, *, activate: bool = True) -> Tensor:
-        """The convolution, normalized over its positions."""
-        y = F.instance_norm(self.convolved(x), weight=self.scale, bias=self.shift, eps=EPSILON)
+        """The convolution, each picture normalized over its own positions."""
+        y = self.convolved(x)
+        if y.shape[0] == 1:  # then both normalizations are the same, and this one is faster
+            y = F.batch_norm(y, None, None, self.scale, self.shift, training=True, eps=EPSILON)
+        else:
+            y = F.instance_norm(y, weight=self.scale, bias=self.shift, eps=EPSILON)
         return F.relu(y, inplace=True) if activate else y
 
 
@@ -115,8 +119,17 @@ class TransformerNetwork(nn.Module):
 
         Sides are multiples of 4. Convolutions run in `dtype`; the result is float32.
         """
-        x = ((image - CENTER) / SPREAD).to(dtype, memory_format=torch.channels_last)
+        x = self.read(image, dtype)
         for stage in [*self.down, *self.blocks, *self.up]:
             x = stage(x)
-        y = F.conv2d(padded(x, self.kernel), self.kernel.to(dtype), self.bias.to(dtype))
-        return y.float() * SPREAD + CENTER
+        return self.written(x)
+
+    @staticmethod
+    def read(image: Tensor, dtype: torch.dtype) -> Tensor:
+        """A picture in 0..255 as the first stage takes it."""
+        return ((image - CENTER) / SPREAD).to(dtype, memory_format=torch.channels_last)
+
+    def written(self, x: Tensor) -> Tensor:
+        """The picture of the last stage's output, (N, width, H, W), by the last convolution."""
+        kernel, bias = self.kernel.to(x.dtype), self.bias.to(x.dtype)
+        return F.conv2d(padded(x, kernel), kernel, bias).float() * SPREAD + CENTER

@@ -91,10 +91,14 @@ def _first_problem(error: ValidationError) -> str:
     return f"`{key}`: {problem['msg']}."
 
 
+def _files() -> list[Path]:
+    return [path for path in ROOT.glob("*.toml") if path.name != "checkpoints.toml"]
+
+
 @cache
 def all_presets() -> Mapping[str, Preset]:
     """Every preset by name, ours first, then in the order of the reports."""
-    found = sorted(map(read_preset, ROOT.glob("*.toml")), key=lambda preset: preset.rank)
+    found = sorted(map(read_preset, _files()), key=lambda preset: preset.rank)
     return {preset.name: preset for preset in found}
 
 

@@ -44,6 +44,9 @@ class Losses:
         }
 
 
+NO_LOSSES = Losses(math.nan, {})  # of an engine that minimizes nothing
+
+
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 

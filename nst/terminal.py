@@ -10,7 +10,9 @@ from PIL.Image import Image
 from rich.console import Console
 
 from nst.backbones import NoWeights
+from nst.checkpoints import BadCheckpoint
 from nst.estimate import TooLarge
+from nst.hub import HubProblem
 from nst.images import BadPicture, open_picture
 from nst.names import UnknownName, suggest
 from nst.presets import BadPreset, Credit
@@ -25,11 +27,13 @@ class BadOutput(ValueError):
 
 
 EXPECTED = (
+    BadCheckpoint,
     BadOutput,
     BadPicture,
     BadPreset,
     BadSetting,
     BadTraining,
+    HubProblem,
     NoWeights,
     TooLarge,
     UnknownName,

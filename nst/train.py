@@ -22,7 +22,7 @@ from torch import Tensor, distributed, nn
 from torch.utils.data import DataLoader, Dataset
 
 from nst.backbones import Backbone
-from nst.images import BadPicture, fit, open_picture, resized, to_tensor
+from nst.images import PICTURE_SUFFIXES, BadPicture, fit, open_picture, resized, to_tensor
 from nst.losses import content_loss, gram_matrix, style_loss, total_variation
 from nst.machine import PRECISIONS, calibration, prepare, processors
 from nst.networks import TransformerNetwork
@@ -30,7 +30,6 @@ from nst.steps import Losses, Term, versions
 from nst.training import TrainingRecipe
 
 FEWEST_PHOTOS = 16
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 RECENT = 100  # steps whose mean losses are reported
 
 
@@ -50,7 +49,7 @@ def find_photos(folder: Path) -> Photos:
     """The pictures in a folder and those below it. Raises `BadTraining` if they are too few."""
     if not folder.is_dir():
         raise BadTraining(f"`{folder}` is not a folder of photos.")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
     good = tuple(filter(_is_usable, files))
     skipped = len(files) - len(good)
     if len(good) < FEWEST_PHOTOS:

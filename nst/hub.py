@@ -1,0 +1,300 @@
+"""Where checkpoints come from: bundled ones, the catalog's on the Hugging Face Hub, and any other.
+
+All calls go through `huggingface_hub`, with the user's cache, `HF_ENDPOINT`, `HF_HUB_OFFLINE` and
+tokens as that library reads them.
+"""
+
+import errno
+import json
+import re
+import threading
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from hashlib import sha256
+from pathlib import Path
+
+import httpx
+from huggingface_hub import HfApi, hf_hub_download, try_to_load_from_cache
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils import tqdm
+from pydantic import BaseModel, ConfigDict
+
+from nst.checkpoints import BadCheckpoint, Checkpoint, load_checkpoint
+from nst.machine import cache_folder, device
+from nst.names import UnknownName, suggest
+from nst.presets import ROOT
+
+CATALOG = ROOT / "checkpoints.toml"
+BUNDLED = ROOT / "checkpoints"
+SUFFIXES = (".safetensors", ".pth", ".pt", ".model", ".onnx")
+MOST_BYTES = 200_000_000  # full-width networks have 7 MB; a larger file is something else
+SPECIFICATION = re.compile(r"([\w.-]+/[\w.-]+)(?::([^@]+))?(?:@(.+))?")
+
+Report = Callable[[int, int], None]  # bytes done, and of the whole file
+
+
+class HubProblem(ValueError):
+    """A checkpoint that cannot be had now; the message says why and what would work."""
+
+
+class Entry(BaseModel):
+    """One checkpoint: a bundled file, or one on the Hub."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    title: str
+    file: str
+    repository: str = ""
+    revision: str = "main"
+    license: str = ""
+    layout: str = ""
+    style: str = ""
+    sha256: str = ""
+
+    @property
+    def bundled(self) -> bool:
+        """Whether it needs no network."""
+        return not self.repository
+
+    @property
+    def place(self) -> str:
+        """`owner/name:file@revision`, or the file's name."""
+        return self.file if self.bundled else f"{self.repository}:{self.file}@{self.revision}"
+
+
+@cache
+def catalog() -> Mapping[str, Entry]:
+    """All known checkpoints by name, the bundled ones first."""
+    tree = tomllib.loads(CATALOG.read_text("utf-8"))
+    entries = [Entry(**entry) for entry in tree["checkpoint"]]
+    return {entry.name: entry for entry in sorted(entries, key=lambda e: not e.bundled)}
+
+
+def bundled() -> Mapping[str, Entry]:
+    """The checkpoints that need no network, by name."""
+    return {name: entry for name, entry in catalog().items() if entry.bundled}
+
+
+def find(text: str) -> Entry:
+    """The entry of a catalog name or of `owner/name[:file][@revision]`.
+
+    Without a file, the repository must hold a single file of weights. Raises `UnknownName` and
+    `HubProblem`.
+    """
+    if text in catalog():
+        return catalog()[text]
+    match = SPECIFICATION.fullmatch(text)
+    if not match:
+        raise UnknownName(
+            f"Unknown checkpoint `{text}`. {suggest(text, catalog())} "
+            "A file or `owner/name[:file][@revision]` on the Hugging Face Hub works too."
+        )
+    repository, file, revision = match[1], match[2], match[3] or "main"
+    file = file or _only_file(repository, revision)
+    return Entry(
+        name=text, title=f"{repository} {file}", repository=repository, file=file, revision=revision
+    )
+
+
+def _only_file(repository: str, revision: str) -> str:
+    try:
+        files = HfApi().list_repo_files(repository, revision=revision)
+    except Exception as error:
+        raise HubProblem(_sentence(error, f"{repository}@{revision}")) from error
+    fitting = [file for file in files if file.lower().endswith(SUFFIXES)]
+    if len(fitting) == 1:
+        return fitting[0]
+    if not fitting:
+        raise HubProblem(f"`{repository}` holds no weights ({', '.join(SUFFIXES)}).")
+    shown = ", ".join(fitting[:5]) + (", …" if len(fitting) > 5 else "")
+    raise HubProblem(f"`{repository}` holds several files. Name one: {repository}:FILE ({shown}).")
+
+
+def cached(entry: Entry) -> Path | None:
+    """Its file, if it needs no download."""
+    if entry.bundled:
+        return BUNDLED / entry.file
+    found = try_to_load_from_cache(entry.repository, entry.file, revision=entry.revision)
+    return Path(found) if isinstance(found, str) else None
+
+
+def fetch(entry: Entry, report: Report = lambda done, total: None) -> Path:
+    """Its file, downloaded if need be, its checksum verified.
+
+    `report` hears of the bytes as they come, from the thread that calls. Raises `HubProblem`.
+    """
+    if entry.bundled:
+        return BUNDLED / entry.file
+    path = cached(entry) or _downloaded(entry, report)
+    _verify(entry, path)
+    return path
+
+
+def _downloaded(entry: Entry, report: Report) -> Path:
+    at = {"repo_id": entry.repository, "filename": entry.file, "revision": entry.revision}
+    try:
+        size = hf_hub_download(**at, dry_run=True).file_size
+        if size > MOST_BYTES:
+            raise HubProblem(
+                f"`{entry.place}` has {size / 1e6:.0f} MB, far more than a style network."
+            )
+        return Path(hf_hub_download(**at, tqdm_class=_reporting(report)))
+    except HubProblem:
+        raise
+    except Exception as error:
+        raise HubProblem(_sentence(error, entry.place)) from error
+
+
+def _reporting(report: Report) -> type[tqdm]:
+    """A progress bar that draws nothing and tells `report`."""
+
+    class Reporting(tqdm):
+        def __init__(self, *args: object, **kwargs: object) -> None:
+            super().__init__(*args, **{**kwargs, "disable": False, "file": _Nowhere()})
+            report(int(self.n), int(self.total or 0))
+
+        def update(self, n: float | None = 1) -> bool | None:
+            shown = super().update(n)
+            report(int(self.n), int(self.total or 0))
+            return shown
+
+    return Reporting
+
+
+class _Nowhere:
+    """A file for what nobody reads."""
+
+    def write(self, text: str) -> None:
+        """Forgets it."""
+
+    def flush(self) -> None:
+        """Nothing to do."""
+
+
+_VERIFYING = threading.Lock()
+
+
+def _verify(entry: Entry, path: Path) -> None:
+    """Against the catalog's sum, else against the one of the first download."""
+    found = sha256(path.read_bytes()).hexdigest()
+    if entry.sha256:
+        if found != entry.sha256:
+            _forget(path)
+            raise HubProblem(
+                f"`{entry.place}` has not the contents that the catalog expects (SHA-256 "
+                f"{found[:12]}… instead of {entry.sha256[:12]}…), so it was deleted. Try again "
+                "later, or use a bundled checkpoint."
+            )
+        return
+    memory = cache_folder() / "checksums.json"
+    with _VERIFYING:
+        sums = json.loads(memory.read_text()) if memory.exists() else {}
+        if sums.setdefault(entry.place, found) == found:
+            memory.parent.mkdir(parents=True, exist_ok=True)
+            memory.write_text(json.dumps(sums, indent=1))
+            return
+    raise HubProblem(
+        f"`{entry.place}` has changed since its first download here. If that is right, delete "
+        f"its line from {memory} and try again."
+    )
+
+
+def _forget(path: Path) -> None:
+    """Deletes a file of the cache, and what its link points to."""
+    target = path.resolve()
+    path.unlink(missing_ok=True)
+    target.unlink(missing_ok=True)
+
+
+def _sentence(error: Exception, place: str) -> str:
+    """Why the Hub did not deliver, and what works instead."""
+    advice = "The bundled checkpoints need no network."
+    if isinstance(error, GatedRepoError):
+        return (
+            f"`{place}` is gated: accept its terms on the Hub and set HF_TOKEN to a token that "
+            f"may read it. {advice}"
+        )
+    if isinstance(error, RepositoryNotFoundError):
+        return f"`{place}` does not exist on the Hub, or is private and needs HF_TOKEN. {advice}"
+    if isinstance(error, RevisionNotFoundError):
+        return f"`{place}`: the repository has no such revision. {advice}"
+    if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
+        return f"`{place}`: the repository has no such file. {advice}"
+    if isinstance(error, HFValidationError):
+        return f"`{place}` is no valid repository name. {advice}"
+    causes = _causes(error)
+    if any(isinstance(cause, OfflineModeIsEnabled) for cause in causes):
+        return f"`{place}` is not in the cache, and HF_HUB_OFFLINE forbids downloads. {advice}"
+    if any(getattr(cause, "errno", None) == errno.ENOSPC for cause in causes):
+        return f"The disk is full: `{place}` could not be saved. {advice}"
+    if any(isinstance(cause, PermissionError) for cause in causes):
+        return f"The Hub's cache folder cannot be written (see HF_HOME). {advice}"
+    answers = [cause for cause in causes if isinstance(cause, HfHubHTTPError)]
+    if answers and (status := getattr(answers[0].response, "status_code", None)):
+        return f"The Hub answered with error {status} for `{place}`. Try again later. {advice}"
+    if any(isinstance(cause, httpx.TransportError | OSError) for cause in causes):
+        return f"The Hub cannot be reached, or the connection broke, for `{place}`. {advice}"
+    return f"`{place}` could not be downloaded ({type(error).__name__}). {advice}"
+
+
+def _causes(error: BaseException | None) -> list[BaseException]:
+    found = []
+    while error is not None:
+        found.append(error)
+        error = error.__cause__ or error.__context__
+    return found
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A checkpoint ready to paint, and where it came from."""
+
+    entry: Entry
+    path: Path
+    checkpoint: Checkpoint
+    sha256: str
+
+
+def load(entry: Entry, report: Report = lambda done, total: None) -> Loaded:
+    """The network, on the device. Raises `HubProblem` and `BadCheckpoint`."""
+    path = fetch(entry, report)
+    return _loaded(entry, path, path.stat().st_mtime_ns)
+
+
+@lru_cache(16)
+def _loaded(entry: Entry, path: Path, changed: int) -> Loaded:
+    checkpoint = load_checkpoint(path)
+    checkpoint.network.to(device())
+    return Loaded(entry, path, checkpoint, sha256(path.read_bytes()).hexdigest())
+
+
+def load_file(path: Path) -> Loaded:
+    """A checkpoint of the user's own. Raises `BadCheckpoint`."""
+    if not path.is_file():
+        raise BadCheckpoint(f"`{path}` does not exist or is not a file.")
+    return _loaded(
+        Entry(name=path.stem, title=path.stem, file=path.name), path, path.stat().st_mtime_ns
+    )
+
+
+def upload(folder: Path, repository: str, private: bool) -> str:
+    """The address of a model repository after the folder went into it. Raises `HubProblem`."""
+    api = HfApi()
+    try:
+        api.create_repo(repository, private=private, exist_ok=True)
+        api.upload_folder(repo_id=repository, folder_path=folder)
+    except Exception as error:
+        raise HubProblem(_sentence(error, repository)) from error
+    return f"{api.endpoint}/{repository}"
