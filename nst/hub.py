@@ -15,8 +15,13 @@ from functools import cache, lru_cache
 from hashlib import sha256
 from pathlib import Path
 
-import httpx
-from huggingface_hub import HfApi, hf_hub_download, try_to_load_from_cache
+from huggingface_hub import (
+    HfApi,
+    get_hf_file_metadata,
+    hf_hub_download,
+    hf_hub_url,
+    try_to_load_from_cache,
+)
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -39,6 +44,7 @@ CATALOG = ROOT / "checkpoints.toml"
 BUNDLED = ROOT / "checkpoints"
 SUFFIXES = (".safetensors", ".pth", ".pt", ".model", ".onnx")
 MOST_BYTES = 200_000_000  # full-width networks have 7 MB; a larger file is something else
+PATIENCE = 10  # seconds for the Hub's first answer
 SPECIFICATION = re.compile(r"([\w.-]+/[\w.-]+)(?::([^@]+))?(?:@(.+))?")
 
 Report = Callable[[int, int], None]  # bytes done, and of the whole file
@@ -110,9 +116,10 @@ def find(text: str) -> Entry:
 
 def _only_file(repository: str, revision: str) -> str:
     try:
-        files = HfApi().list_repo_files(repository, revision=revision)
+        found = HfApi().model_info(repository, revision=revision, timeout=PATIENCE)
     except Exception as error:
         raise HubProblem(_sentence(error, f"{repository}@{revision}")) from error
+    files = [sibling.rfilename for sibling in found.siblings or ()]
     fitting = [file for file in files if file.lower().endswith(SUFFIXES)]
     if len(fitting) == 1:
         return fitting[0]
@@ -145,7 +152,8 @@ def fetch(entry: Entry, report: Report = lambda done, total: None) -> Path:
 def _downloaded(entry: Entry, report: Report) -> Path:
     at = {"repo_id": entry.repository, "filename": entry.file, "revision": entry.revision}
     try:
-        size = hf_hub_download(**at, dry_run=True).file_size
+        # Asked first, and once: the download itself tries for half a minute before it gives up.
+        size = get_hf_file_metadata(hf_hub_url(**at), timeout=PATIENCE).size or 0
         if size > MOST_BYTES:
             raise HubProblem(
                 f"`{entry.place}` has {size / 1e6:.0f} MB, far more than a style network."
@@ -244,9 +252,14 @@ def _sentence(error: Exception, place: str) -> str:
     answers = [cause for cause in causes if isinstance(cause, HfHubHTTPError)]
     if answers and (status := getattr(answers[0].response, "status_code", None)):
         return f"The Hub answered with error {status} for `{place}`. Try again later. {advice}"
-    if any(isinstance(cause, httpx.TransportError | OSError) for cause in causes):
+    if any(isinstance(cause, OSError) or _is_of_the_wire(cause) for cause in causes):
         return f"The Hub cannot be reached, or the connection broke, for `{place}`. {advice}"
     return f"`{place}` could not be downloaded ({type(error).__name__}). {advice}"
+
+
+def _is_of_the_wire(error: BaseException) -> bool:
+    # The client library has been httpx and httpx2.
+    return type(error).__module__.startswith("httpx")
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:
