@@ -6,20 +6,31 @@ import threading
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
+from PIL import Image
 
+from nst import fast
 from nst.estimate import estimate
+from nst.hub import bundled, load
 from nst.images import MOST_BYTES
 from nst.machine import calibration
 from nst.optimize import stylize
 from nst.pages.parts import CSS, THEME
 from nst.pages.stylize import page
+from nst.steps import last
 
 
 def build() -> gr.Blocks:
     """The whole app, ready to launch."""
-    blocks = page(stylize, estimate)
+    blocks = page(stylize, estimate, fast.stylize)
     blocks.queue(max_size=16)
     return blocks
+
+
+def warm_up() -> None:
+    """Measures the machine and runs the first style once."""
+    calibration()
+    first = load(next(iter(bundled().values())))
+    last(fast.stylize(Image.new("RGB", (256, 256)), first, fast.FastSettings()))
 
 
 LAUNCH = {
@@ -33,5 +44,5 @@ LAUNCH = {
 }
 
 if __name__ == "__main__":
-    threading.Thread(target=calibration, daemon=True).start()  # ready when the first visitor is
+    threading.Thread(target=warm_up, daemon=True).start()  # ready when the first visitor is
     build().launch(**LAUNCH)

@@ -10,13 +10,14 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, Progress, TextColumn
 
-from nst import cli_networks
+from nst import cli_networks, hub
 from nst import gallery as gallery_module
 from nst.estimate import describe, duration, estimate
 from nst.images import read_report, save_png, save_time_lapse
+from nst.names import pick
 from nst.optimize import stylize as run
-from nst.outputs import TimeLapse, report, summary
-from nst.presets import DEFAULT, all_presets, get, paintings, photos
+from nst.outputs import TimeLapse, fast_summary, report, summary
+from nst.presets import DEFAULT, Preset, all_presets, get, paintings, photos
 from nst.recipe import BadSetting, Recipe
 from nst.steps import Result, Step, last
 from nst.terminal import (
@@ -128,13 +129,19 @@ def presets(
 @app.command()
 @errors_are_sentences
 def gallery(
-    names: Annotated[list[str] | None, typer.Argument(help="All presets by default.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Presets, checkpoints; default: all.")
+    ] = None,
     output: Annotated[Path, typer.Option("-o", "--output")] = gallery_module.GALLERY,
 ) -> None:
-    """Render presets/gallery: every preset on one photo and painting."""
+    """Render presets/gallery: every preset and bundled checkpoint on one photo."""
     if not os.access(output if output.exists() else output.parent, os.W_OK):
         raise BadOutput(f"`{output}` cannot be written. Choose another folder.")
-    for preset in [get(name) for name in names or all_presets()]:
+    known = {**hub.bundled(), **all_presets()}
+    chosen = [pick("preset or checkpoint", name, known) for name in names or known]
+    for entry in [entry for entry in chosen if isinstance(entry, hub.Entry)]:
+        console.print(fast_summary(gallery_module.render_instant(entry, output).report))
+    for preset in [preset for preset in chosen if isinstance(preset, Preset)]:
         result = last(_shown(gallery_module.render(preset, output), preset.name))
         console.print(f"{preset.name}: {summary(result.report)}")
 

@@ -6,6 +6,7 @@ tokens as that library reads them.
 
 import errno
 import json
+import os
 import re
 import threading
 import tomllib
@@ -37,13 +38,14 @@ from pydantic import BaseModel, ConfigDict
 
 from nst.checkpoints import BadCheckpoint, Checkpoint, load_checkpoint
 from nst.machine import cache_folder, device
-from nst.names import UnknownName, suggest
+from nst.names import UnknownName, pick, suggest
 from nst.presets import ROOT
 
 CATALOG = ROOT / "checkpoints.toml"
 BUNDLED = ROOT / "checkpoints"
 SUFFIXES = (".safetensors", ".pth", ".pt", ".model", ".onnx")
 MOST_BYTES = 200_000_000  # full-width networks have 7 MB; a larger file is something else
+ANYTHING = "NST_ANY_CHECKPOINT"  # the variable that lets visitors name any repository
 PATIENCE = 10  # seconds for the Hub's first answer
 SPECIFICATION = re.compile(r"([\w.-]+/[\w.-]+)(?::([^@]+))?(?:@(.+))?")
 
@@ -91,6 +93,19 @@ def catalog() -> Mapping[str, Entry]:
 def bundled() -> Mapping[str, Entry]:
     """The checkpoints that need no network, by name."""
     return {name: entry for name, entry in catalog().items() if entry.bundled}
+
+
+def anything_goes() -> bool:
+    """Whether visitors of the page may name any repository, which its owner decides."""
+    return os.environ.get(ANYTHING, "") not in ("", "0")
+
+
+def offered(text: str) -> Entry:
+    """The entry of a name that a visitor of the page gave: the catalog's, unless anything goes.
+
+    Raises `UnknownName` and `HubProblem`.
+    """
+    return find(text) if anything_goes() else pick("checkpoint", text, catalog())
 
 
 def find(text: str) -> Entry:

@@ -60,6 +60,13 @@ def loss_line(losses: Losses) -> str:
     return ", ".join(f"{name} {value:.3g}" for name, value in _terms(losses).items())
 
 
+def fast_summary(report: Mapping[str, Any]) -> str:
+    """One line about an instant result."""
+    width, height = report["size"]
+    name = report["checkpoint"]["name"]
+    return f"{name}: {width} × {height} pixels in {report['seconds']:.2f} s ({report['precision']})"
+
+
 def summary(report: Mapping[str, Any]) -> str:
     """One line about a finished run."""
     width, height = report["size"]

@@ -5,7 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from nst.fast import FastSettings
 from nst.gallery import PAINTING, PHOTO
+from nst.hub import HubProblem, bundled, offered
+from nst.names import UnknownName
+from nst.pages import instant
 from nst.pages.dials import NAMES, apply
 from nst.presets import DEFAULT, Preset, all_presets, paintings, photos
 from nst.recipe import BadSetting, Recipe, written
@@ -13,7 +17,8 @@ from nst.recipe import BadSetting, Recipe, written
 # Gradio cannot change the address itself.
 WRITE = """(query) => {
   const here = new URL(location.href);
-  const ours = ['preset', 'photo', 'painting', 'size', 'iterations', 'seed', 'normalization'];
+  const ours = ['preset', 'photo', 'painting', 'checkpoint',
+    'size', 'iterations', 'seed', 'normalization'];
   const foreign = [...here.searchParams]
     .filter(([name]) => !ours.includes(name) && !name.includes('.'));
   here.search = query;
@@ -41,12 +46,16 @@ class Place:
     photo: str
     painting: str
     recipe: Recipe
+    checkpoint: str
+    instant: FastSettings
     lost: tuple[str, ...] = ()
 
 
-def write(preset: str, photo: str, painting: str, changed: Mapping[str, Any]) -> str:
+def write(
+    preset: str, photo: str, painting: str, checkpoint: str, changed: Mapping[str, Any]
+) -> str:
     """The query; an uploaded picture (an empty name) cannot be in it."""
-    parts = {"preset": preset, "photo": photo, "painting": painting}
+    parts = {"preset": preset, "photo": photo, "painting": painting, "checkpoint": checkpoint}
     parts |= {name: written(value) for name, value in changed.items()}
     return urlencode({name: value for name, value in parts.items() if value})
 
@@ -65,11 +74,20 @@ def read(query: Mapping[str, str]) -> Place:
     preset = all_presets()[known("preset", all_presets(), DEFAULT)]
     photo = known("photo", photos(), PHOTO)
     painting = known("painting", paintings(), PAINTING)
+    checkpoint = "" if "preset" in query else next(iter(bundled()))
+    if "checkpoint" in query:
+        try:
+            checkpoint = offered(query["checkpoint"]).name
+        except (UnknownName, HubProblem):
+            lost.append("checkpoint")
+    chosen, lost_instant = instant.read(query)
+    lost += lost_instant
     own = ("preset", "photo", "painting")
     settings = {k: v for k, v in query.items() if k not in own and _is_setting(k)}
     good = _usable(preset, settings)
     lost += [name for name in settings if name not in good]
-    return Place(preset, photo, painting, apply(preset, good), tuple(lost))
+    recipe = apply(preset, good)
+    return Place(preset, photo, painting, recipe, checkpoint, chosen, tuple(lost))
 
 
 def _is_setting(name: str) -> bool:

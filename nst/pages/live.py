@@ -40,6 +40,10 @@ class Runs:
         found = self._stops.get(str(request.session_hash))
         return bool(found and found.is_set())
 
+    def going(self, request: gr.Request) -> bool:
+        """Whether the session has a run that goes on or waits for its turn."""
+        return str(request.session_hash) in self._stops
+
     def end(self, request: gr.Request) -> None:
         """The run is over."""
         self._stops.pop(str(request.session_hash), None)

@@ -1,5 +1,6 @@
 """What pages share: the upload field, galleries, the status line and the style sheet."""
 
+import html
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 import gradio as gr
 
 from nst.estimate import duration
-from nst.gallery import PHOTO
+from nst.gallery import PHOTO, example
+from nst.hub import Entry
 from nst.outputs import loss_line
 from nst.presets import Credit, Preset, photos
 from nst.steps import Step
@@ -36,6 +38,8 @@ CSS = """
 #settings .form > :is(#content-layers, #style-layers) { grid-column: 1 / -1; }
 #result img { width: 100%; height: auto; max-height: 620px; object-fit: contain; }
 .title h1 { margin-bottom: 0; }
+.heading h3 { margin: 4px 0 0 0; }
+@media (min-width: 768px) { .stays { position: sticky; top: 12px; align-self: flex-start; } }
 @media (max-width: 640px) { .presets .grid-container { --grid-cols: 3 !important; } }
 """
 
@@ -119,6 +123,17 @@ def preset_cards(presets: Iterable[Preset], selected: int) -> gr.Gallery:
     )
 
 
+def style_cards(entries: Iterable[Entry]) -> gr.Gallery:
+    """The bundled checkpoints with their real results."""
+    return _gallery(
+        [(str(example(entry)), entry.title) for entry in entries],
+        columns=4,
+        selected_index=None,
+        elem_id="styles",
+        elem_classes=["cards", "presets"],
+    )
+
+
 def bundled_name(path: str | None, credits: Mapping[str, Credit]) -> str:
     """The short name of a bundled picture that came back from the browser, else nothing."""
     credit = credits.get(Path(path).stem) if path else None
@@ -126,14 +141,24 @@ def bundled_name(path: str | None, credits: Mapping[str, Credit]) -> str:
     return credit.name if same else ""
 
 
+def bar(share: float, words: str) -> str:
+    """A progress bar over words of ours, as HTML."""
+    return (
+        f"<div class='bar'><div style='width: {100 * share:.1f}%'></div></div>"
+        f"<p><b>{html.escape(words)}</b></p>"
+    )
+
+
 def status(step: Step) -> str:
     """Progress as HTML; numbers only, nothing a visitor typed."""
     where = f"step {step.index} of {step.total}"
     if step.levels > 1:
         where += f", size {step.level} of {step.levels}"
+    left = duration(step.seconds_left)
     return (
-        f"<div class='bar'><div style='width: {100 * step.index / step.total:.1f}%'></div></div>"
-        f"<p><b>{where}</b> at {step.size[0]} × {step.size[1]}, "
-        f"about {duration(step.seconds_left)} left</p>"
-        f"<p class='hint'>Loss: {loss_line(step.losses)}</p>"
+        bar(
+            step.index / step.total,
+            f"{where} at {step.size[0]} × {step.size[1]}, about {left} left",
+        )
+        + f"<p class='hint'>Loss: {loss_line(step.losses)}</p>"
     )

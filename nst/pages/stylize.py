@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -10,11 +10,15 @@ import gradio as gr
 from PIL.Image import Image
 
 from nst.backbones import NoWeights
+from nst.checkpoints import BadCheckpoint
 from nst.estimate import Estimate, TooLarge, describe, duration
+from nst.fast import FastSettings
+from nst.gallery import example
+from nst.hub import Entry, HubProblem, Loaded, bundled, load, offered
 from nst.images import BadPicture, fit, open_picture, resized
 from nst.names import UnknownName
-from nst.outputs import TimeLapse, summary
-from nst.pages import link
+from nst.outputs import TimeLapse, fast_summary
+from nst.pages import instant, link
 from nst.pages.dials import (
     ITERATIONS,
     MAIN,
@@ -37,9 +41,10 @@ from nst.pages.parts import (
 )
 from nst.presets import DEFAULT, Preset, all_presets, get, paintings, photos
 from nst.recipe import BadSetting, Recipe
-from nst.steps import Step
+from nst.steps import Step, last
 
-Stylizer = Callable[[Image, Image, Recipe], Iterator[Step]]
+Stylizer = Callable[..., Iterator[Step]]
+Instant = Callable[[Image, Loaded, FastSettings], Iterator[Step]]
 Estimator = Callable[[Recipe, tuple[int, int], tuple[int, int]], Estimate]
 
 # On a phone the progress is far below the button.
@@ -51,22 +56,31 @@ TO_PROGRESS = """(...inputs) => {
 }"""
 PREVIEW_SIDE = 768  # of pictures sent while it is being painted
 MOST_SECONDS = 1800  # a visitor may not hold the only slot longer
-EXPECTED = (BadPicture, BadSetting, NoWeights, TooLarge, UnknownName)
+PAINT, REFINE = "Stylize", "Refine"  # what the button does, from the photo or from a result
+EXPECTED = (
+    BadCheckpoint,
+    BadPicture,
+    BadSetting,
+    HubProblem,
+    NoWeights,
+    TooLarge,
+    UnknownName,
+)
 
 
-def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
-    """The page over an engine: `stylize` makes steps, `estimate` foresees them."""
+def page(stylize: Stylizer, estimate: Estimator, fast: Instant) -> gr.Blocks:
+    """The page over the engines: `stylize` and `fast` make steps, `estimate` foresees them."""
     runs = Runs()
     default = get(DEFAULT)
-    names = list(all_presets())
-    example = _example(default)
+    names, style_names = list(all_presets()), list(bundled())
+    shown_first = _example(next(iter(bundled().values())))
 
     with gr.Blocks(
         title="Neural style transfer", analytics_enabled=False, delete_cache=(600, 3600)
     ) as blocks:
         gr.Markdown(
-            "# Neural style transfer\nPick a photo, a painting and a preset; watch it being "
-            "painted; keep the result and share the link.",
+            "# Neural style transfer\nPick a photo and a style and see it painted at once; or take "
+            "any painting and a preset and watch it grow. Keep the result, share the link.",
             elem_classes="title",
         )
         with gr.Row(equal_height=False):
@@ -88,8 +102,11 @@ def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
                             elem_id="painting",
                         )
                         painting_strip = strip(paintings(), "paintings")
-                go = gr.Button("Stylize", variant="primary", size="lg", elem_id="go")
+                go = gr.Button(PAINT, variant="primary", size="lg", elem_id="go")
                 foreseen = gr.Markdown(elem_id="estimate", elem_classes="hint")
+                gr.Markdown("### At once", elem_classes="heading")
+                styles = instant.styles()
+                gr.Markdown("### Step by step, any painting", elem_classes="heading")
                 cards = preset_cards(all_presets().values(), names.index(DEFAULT))
                 about = gr.Markdown(_about(default), elem_id="about")
                 with gr.Accordion("Settings", open=False, elem_id="settings"):
@@ -98,13 +115,13 @@ def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
                         others = (name for name in NAMES if name not in MAIN)
                         dials |= {name: dial(name, default.recipe) for name in others}
                     reset = gr.Button("Back to the preset", size="sm", elem_id="reset")
-            with gr.Column(scale=6, min_width=320):
-                progress = gr.HTML(example["status"], elem_classes="status", elem_id="status")
+            with gr.Column(scale=6, min_width=320, elem_classes="stays"):
+                progress = gr.HTML(shown_first["status"], elem_classes="status", elem_id="status")
                 stop = gr.Button("Stop", variant="stop", visible=False, elem_id="stop")
                 with gr.Tabs(selected="compare", elem_id="tabs") as tabs:
                     with gr.Tab("Result", id="result", render_children=True):
                         canvas = gr.Image(
-                            example["picture"],
+                            shown_first["picture"],
                             label="Result",
                             type="filepath",
                             format="jpeg",
@@ -114,7 +131,7 @@ def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
                         )
                     with gr.Tab("Before and after", id="compare", render_children=True):
                         slider = gr.ImageSlider(
-                            example["pair"],
+                            shown_first["pair"],
                             label="Before and after",
                             format="jpeg",
                             interactive=False,
@@ -123,7 +140,7 @@ def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
                         )
                     with gr.Tab("Losses", id="losses"):
                         losses = gr.LinePlot(
-                            example["curve"],
+                            plot([]),
                             x="step",
                             y="log10 of the loss",
                             color="term",
@@ -132,7 +149,7 @@ def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
                             elem_id="losses",
                         )
                     with gr.Tab("Settings used", id="used", render_children=True):
-                        used = gr.JSON(example["report"], show_label=False, elem_id="used")
+                        used = gr.JSON(shown_first["report"], show_label=False, elem_id="used")
                 with gr.Row():
                     png = gr.DownloadButton("PNG", interactive=False, size="sm", elem_id="png")
                     settings = gr.DownloadButton(
@@ -150,21 +167,29 @@ def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
         preset = gr.Textbox(DEFAULT, visible="hidden", label="Preset", elem_id="preset")
         address = gr.Textbox(visible="hidden", elem_id="address")
 
-        inputs = [photo, painting, preset, *dials.values()]
+        inputs = [photo, painting, preset, *dials.values(), *styles.inputs]
         files = [png, settings, lapse]
         outputs = [progress, canvas, slider, losses, used, png, settings, lapse, tabs]
+
+        def split(values: Sequence[Any]) -> tuple[Sequence[Any], str, Sequence[Any]]:
+            """The dials' values, the checkpoint and its settings."""
+            own = len(styles.inputs)
+            return values[:-own], values[-own], values[1 - own :]
 
         def consider(photo: str, painting: str, preset: str, *values: Any) -> tuple[str, str]:
             """What the run would take, and the address of these choices."""
             chosen = get(preset)
+            values, checkpoint, how = split(values)
             changed = changes(chosen, values)
-            query = link.write(
-                preset,
-                bundled_name(photo, photos()),
-                bundled_name(painting, paintings()),
-                changed,
-            )
             try:
+                extra = instant.changes(instant.settings(*how)) if checkpoint else {}
+                query = link.write(
+                    preset,
+                    bundled_name(photo, photos()),
+                    bundled_name(painting, paintings()),
+                    checkpoint,
+                    changed | extra,
+                )
                 recipe = apply(chosen, changed)
                 sizes = (_opened(photo).size, _opened(painting).size)
                 return f"Takes {describe(estimate(recipe, *sizes))}.", query
@@ -175,9 +200,10 @@ def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
         def check(photo: str, painting: str, preset: str, *values: Any) -> list[dict[str, Any]]:
             """A sentence under each field that cannot be used."""
             chosen = get(preset)
+            values, *_ = split(values)
             wrong = blamed(chosen, changes(chosen, values))
             fields = [_picture_problem(photo, "photo"), _picture_problem(painting, "painting"), ""]
-            fields += [wrong.get(name, "") for name in dials]
+            fields += [wrong.get(name, "") for name in dials] + [""] * len(styles.inputs)
             return [gr.validate(not problem, problem) for problem in fields]
 
         def prepare(request: gr.Request, *_: Any) -> tuple[Any, ...]:
@@ -190,22 +216,28 @@ def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
             off = gr.DownloadButton(interactive=False)
             return busy, gr.Button(visible=True), off, off, off, waits
 
-        def rest(*files: str | None) -> tuple[Any, ...]:
-            again = gr.Button("Stylize", interactive=True)
+        def rest(checkpoint: str, *files: str | None) -> tuple[Any, ...]:
+            again = gr.Button(REFINE if checkpoint else PAINT, interactive=True)
             ready = (gr.DownloadButton(interactive=bool(file)) for file in files)
             return again, gr.Button(visible=False), *ready
 
         def paint(
             request: gr.Request, photo: str, painting: str, preset: str, *values: Any
         ) -> Iterator[tuple[Any, ...]]:
-            """Paint the photo in the style of the painting."""
+            """Paint the photo in the style of the painting; from a checkpoint's result, if any."""
             try:
                 if runs.stopped(request):  # while it waited for its turn
                     yield tuple(gr.skip() for _ in outputs)
                     return
                 chosen = get(preset)
+                values, checkpoint, how = split(values)
                 recipe = apply(chosen, changes(chosen, values))
                 pictures = _both(photo, painting)
+                start = None
+                if checkpoint:
+                    recipe = recipe.but({"start.image": "picture"})
+                    loaded = load(offered(checkpoint))
+                    start = last(fast(pictures[0], loaded, instant.settings(*how))).picture
                 seconds = estimate(recipe, *(picture.size for picture in pictures)).seconds
                 if seconds > MOST_SECONDS:
                     raise TooLarge(
@@ -213,7 +245,7 @@ def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
                         f"the limit is {duration(MOST_SECONDS)}. A smaller size or fewer "
                         "iterations will fit."
                     )
-                steps = stylize(*pictures, recipe)
+                steps = stylize(*pictures, recipe, start=start)
                 sources = (preset, *_labels(photo, painting))
                 label = "-".join((*sources[1:], preset))
                 stopped = lambda: runs.stopped(request)  # noqa: E731
@@ -231,9 +263,63 @@ def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
             finally:
                 runs.end(request)
 
+        def at_once(
+            request: gr.Request, photo: str, checkpoint: str, *how: Any
+        ) -> Iterator[tuple[Any, ...]]:
+            """Paint the photo with a trained network, in one pass."""
+            unchanged = tuple(gr.skip() for _ in outputs)
+            if not checkpoint or not photo or runs.going(request):
+                yield unchanged
+                return
+            try:
+                chosen = instant.settings(*how)
+                picture = _opened(photo)
+                for found in instant.fetched(checkpoint):
+                    if isinstance(found, str):
+                        yield found, *unchanged[1:]
+                result = last(fast(picture, found, chosen))
+                label = bundled_name(photo, photos()) or "photo"
+                yield from instant.shown(result, label)
+            except EXPECTED as error:
+                raise gr.Error(str(error), title="This cannot be painted") from error
+            except Exception as error:
+                logging.exception("An instant result failed")
+                raise gr.Error("Something went wrong here. Please try again.") from error
+
+        def use(checkpoint: str, selected: int | None) -> tuple[Any, ...]:
+            """Everything that changes with the choice of a checkpoint."""
+            entry = offered(checkpoint)
+            credit = paintings().get(entry.style)
+            return (
+                entry.name,
+                instant.about(entry.name),
+                gr.Group(visible=True),
+                str(credit.path) if credit else gr.skip(),
+                gr.Button(REFINE, interactive=True),
+                gr.Button(visible=False),
+                gr.Gallery(selected_index=selected),
+                gr.Gallery(selected_index=None),
+                gr.Gallery(selected_index=list(paintings()).index(entry.style) if credit else None),
+            )
+
+        def choose_style(event: gr.SelectData) -> tuple[Any, ...]:
+            return *use(style_names[event.index], event.index), None
+
+        def choose_remote(text: str | None) -> tuple[Any, ...]:
+            if not text:
+                return tuple(gr.skip() for _ in in_use)
+            try:
+                return use(text, None)
+            except EXPECTED as error:
+                raise gr.Error(str(error), title="This cannot be used") from error
+
         def choose_preset(event: gr.SelectData) -> tuple[Any, ...]:
             chosen = all_presets()[names[event.index]]
-            return chosen.name, _about(chosen), *shown(chosen.recipe).values()
+            return chosen.name, _about(chosen), *shown(chosen.recipe).values(), *paint_again()
+
+        def paint_again() -> tuple[Any, ...]:
+            """Leaves the checkpoint for the optimization."""
+            return "", gr.Group(visible=False), gr.Button(PAINT), gr.Gallery(selected_index=None)
 
         def restore(request: gr.Request) -> tuple[Any, ...]:
             place = link.read(dict(request.query_params))
@@ -245,27 +331,61 @@ def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
                 str(paintings()[place.painting].path),
                 place.preset.name,
                 *values.values(),
-                gr.Gallery(selected_index=names.index(place.preset.name)),
+                place.checkpoint,
+                place.instant.strength,
+                place.instant.keep_colors,
+                place.instant.size,
+                gr.Gallery(
+                    selected_index=None if place.checkpoint else names.index(place.preset.name)
+                ),
                 gr.Gallery(selected_index=list(photos()).index(place.photo)),
                 gr.Gallery(selected_index=list(paintings()).index(place.painting)),
-                _about(place.preset),
+                instant.about(place.checkpoint) if place.checkpoint else _about(place.preset),
+                gr.Group(visible=bool(place.checkpoint)),
+                gr.Gallery(
+                    selected_index=style_names.index(place.checkpoint)
+                    if place.checkpoint in style_names
+                    else None
+                ),
+                gr.Button(REFINE if place.checkpoint else PAINT),
             )
 
         think = {"inputs": inputs, "outputs": [foreseen, address], "show_progress": "hidden"}
         think |= {"concurrency_limit": None, "api_visibility": "private"}
         quiet = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
 
+        leave = [styles.checkpoint, styles.controls, go, styles.cards]
+        in_use = [styles.checkpoint, about, styles.controls, painting, go, stop]
+        in_use += [styles.cards, cards, painting_strip]
+        flash = {"inputs": [photo, *styles.inputs], "outputs": outputs}
+        flash |= {"show_progress": "hidden", "concurrency_limit": 2, "concurrency_id": "instant"}
+
         blocks.load(
-            restore, None, [*inputs, cards, photo_strip, painting_strip, about], **quiet
-        ).then(consider, **think)
-        cards.select(choose_preset, None, [preset, about, *dials.values()], **quiet).then(
+            restore,
+            None,
+            [
+                *inputs,
+                cards,
+                photo_strip,
+                painting_strip,
+                about,
+                styles.controls,
+                styles.cards,
+                go,
+            ],
+            **quiet,
+        ).then(at_once, api_name="fast", **flash).then(consider, **think)
+        cards.select(choose_preset, None, [preset, about, *dials.values(), *leave], **quiet).then(
             consider, **think
         )
         reset.click(
             lambda name: list(shown(get(name).recipe).values()), preset, [*dials.values()], **quiet
         ).then(consider, **think)
         photo_strip.select(_chosen(photos()), None, photo, **quiet)
-        painting_strip.select(_chosen(paintings()), None, painting, **quiet)
+        painting_strip.select(_chosen(paintings()), None, painting, **quiet).then(
+            paint_again, None, leave, **quiet
+        )
+        painting.upload(paint_again, None, leave, **quiet)
         for field in (photo, painting):
             field.change(consider, trigger_mode="always_last", **think)
         # Two views of one setting: each follows the other.
@@ -287,7 +407,7 @@ def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
         copy.click(None, None, copy, js=link.COPY, api_visibility="private").then(
             None, None, copy, js=link.COPY_AGAIN, api_visibility="private"
         )
-        go.click(
+        run = go.click(
             prepare, inputs, [go, stop, *files, progress], validator=check, js=TO_PROGRESS, **quiet
         ).success(
             paint,
@@ -298,13 +418,32 @@ def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
             show_progress_on=[progress],
             scroll_to_output=True,
             api_name="stylize",
-        ).then(
-            rest,
-            files,
-            [go, stop, *files],
-            **quiet,
         )
+        run.then(rest, [styles.checkpoint, *files], [go, stop, *files], **quiet)
         stop.click(runs.stop, None, None, **quiet)
+        private = {"api_visibility": "private", **flash}
+        for chosen, choose, targets in (
+            (styles.cards.select, choose_style, [*in_use, styles.remote]),
+            (styles.remote.input, choose_remote, in_use),
+        ):
+            chosen(
+                choose,
+                styles.remote if choose is choose_remote else None,
+                targets,
+                cancels=[run],
+                **quiet,
+            ).success(at_once, **private).then(consider, **think)
+        gr.on(
+            [
+                photo.change,
+                styles.strength.input,
+                styles.keep_colors.input,
+                styles.size.input,
+            ],
+            at_once,
+            trigger_mode="always_last",
+            **private,
+        ).then(consider, **think)
         blocks.unload(runs.end)
         for button, field, chooser in (
             (as_photo, photo, photo_strip),
@@ -319,17 +458,15 @@ def page(stylize: Stylizer, estimate: Estimator) -> gr.Blocks:
     return blocks
 
 
-def _example(preset: Preset) -> dict[str, Any]:
-    """The gallery's result of a preset, as the page shows a finished run."""
-    kept = json.loads(preset.example.with_suffix(".json").read_text("utf-8"))
-    rows = kept.pop("curve")
-    picture = open_picture(preset.example)
+def _example(entry: Entry) -> dict[str, Any]:
+    """The gallery's result of a checkpoint, as the page shows a finished one."""
+    kept = json.loads(example(entry).with_suffix(".json").read_text("utf-8"))
+    picture = open_picture(example(entry))
     photo = resized(open_picture(photos()[kept["photo"]].path), picture.size)
     return {
-        "status": f"<p><b>An example: {preset.title}</b></p><p class='hint'>{summary(kept)}</p>",
-        "picture": str(preset.example),
+        "status": f"<p><b>{fast_summary(kept)}</b></p>",
+        "picture": str(example(entry)),
         "pair": (photo, picture),
-        "curve": plot(rows),
         "report": kept,
     }
 

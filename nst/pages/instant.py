@@ -1,0 +1,181 @@
+"""The instant part of the main page: trained styles, whose results appear at once."""
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import gradio as gr
+from pydantic import ValidationError
+
+from nst import hub
+from nst.estimate import duration
+from nst.fast import FastSettings
+from nst.images import save_png
+from nst.outputs import fast_summary
+from nst.pages.live import plot
+from nst.pages.parts import bar, style_cards
+from nst.presets import paintings
+from nst.recipe import BadSetting
+from nst.steps import Result
+
+DEFAULT_SIZE, MOST_PIXELS_LONG = 768, 2048  # of a result on the page
+CHOICE = "checkpoint"  # its name in the page's address
+PREFIX = "instant."  # of the names of its settings there
+DEFAULT = FastSettings(size=DEFAULT_SIZE)
+
+
+@dataclass(frozen=True)
+class Styles:
+    """The inputs of the instant part. `checkpoint` is hidden, and empty while it is not in use."""
+
+    cards: gr.Gallery
+    controls: gr.Group
+    checkpoint: gr.Textbox
+    strength: gr.Slider
+    keep_colors: gr.Checkbox
+    size: gr.Number
+    remote: gr.Dropdown
+
+    @property
+    def inputs(self) -> list[gr.components.Component]:
+        """What decides a result, besides the photo."""
+        return [self.checkpoint, self.strength, self.keep_colors, self.size]
+
+
+def styles() -> Styles:
+    """Draws them where it is called."""
+    cards = style_cards(hub.bundled().values())
+    with gr.Group(visible=False, elem_id="instant") as controls:
+        strength = gr.Slider(
+            0, 1, DEFAULT.strength, label="Strength", step=0.05, buttons=[], elem_id="strength"
+        )
+        with gr.Row():
+            size = gr.Number(
+                DEFAULT_SIZE,
+                label="Picture size",
+                info="pixels of the long side",
+                precision=0,
+                min_width=120,
+                elem_id="fast-size",
+            )
+            keep_colors = gr.Checkbox(
+                DEFAULT.keep_colors,
+                label="Keep the photo's colors",
+                min_width=120,
+                elem_id="keep-colors",
+            )
+    with gr.Accordion("More styles from the Hugging Face Hub", open=False, elem_id="hub"):
+        remote = gr.Dropdown(
+            [(entry.title, entry.name) for entry in hub.catalog().values() if not entry.bundled],
+            value=None,
+            label="Trained by others",
+            info="about 7 MB each, downloaded once"
+            + ("; or any owner/name[:file][@revision]" if hub.anything_goes() else ""),
+            allow_custom_value=hub.anything_goes(),
+            elem_id="remote",
+        )
+    checkpoint = gr.Textbox("", visible="hidden", label="Checkpoint", elem_id="checkpoint")
+    return Styles(cards, controls, checkpoint, strength, keep_colors, size, remote)
+
+
+def settings(strength: float, keep_colors: bool, size: float | None) -> FastSettings:
+    """Of the inputs. Raises `BadSetting`."""
+    if size is None or not 64 <= size <= MOST_PIXELS_LONG:
+        raise BadSetting(f"`Picture size` must be 64 to {MOST_PIXELS_LONG} pixels.")
+    try:
+        return FastSettings(size=int(size), strength=strength, keep_colors=bool(keep_colors))
+    except ValidationError as error:
+        raise BadSetting(f"`Strength`: {error.errors()[0]['msg']}.") from None
+
+
+def changes(chosen: FastSettings) -> dict[str, Any]:
+    """What the page's address carries: settings that are not the default."""
+    return {PREFIX + name: value for name, value in chosen if value != getattr(DEFAULT, name)}
+
+
+def read(query: Mapping[str, str]) -> tuple[FastSettings, list[str]]:
+    """The settings in an address, and the parts that could not be restored."""
+    chosen, lost = DEFAULT, []
+    for name in FastSettings.model_fields:
+        if PREFIX + name in query:
+            try:
+                chosen = FastSettings.model_validate(
+                    chosen.model_dump() | {name: query[PREFIX + name]}
+                )
+                settings(chosen.strength, chosen.keep_colors, chosen.size)
+            except (ValidationError, BadSetting):
+                lost.append(PREFIX + name)
+                chosen = DEFAULT
+    return chosen, lost
+
+
+def about(text: str) -> str:
+    """What is known of a checkpoint, as Markdown."""
+    entry = hub.offered(text)
+    credit = paintings().get(entry.style)
+    style = f"{credit.title}, {credit.by}" if credit else entry.style
+    if not entry.bundled:
+        where = f"[{entry.place}](https://huggingface.co/{entry.repository})"
+        return (
+            f"**{entry.title}.** {style}. From {where}; license: {entry.license or 'not stated'}."
+        )
+    run = hub.load(entry).checkpoint.notes["training"]
+    losses = ", ".join(f"{term} {loss:.3g}" for term, loss in run["losses"].items())
+    recipe = run["settings"]
+    return (
+        f"**{entry.title}**, in a fraction of a second. {style}.\n\n*A network of width "
+        f"{recipe['network']['width']}, trained here on {run['photos']} photos: "
+        f"{run['iterations']} steps of {recipe['data']['batch']} crops in "
+        f"{duration(run['seconds'])}, against {recipe['backbone']['network'].upper()}. "
+        f"Final losses: {losses}.* Press Refine to let the optimization go on from this result."
+    )
+
+
+def fetched(text: str) -> Iterator[str | hub.Loaded]:
+    """Progress of a download as HTML while there is one, and in the end the network."""
+    entry = hub.offered(text)
+    if hub.cached(entry):
+        yield hub.load(entry)
+        return
+    news: SimpleQueue[Any] = SimpleQueue()
+
+    def work() -> None:
+        try:
+            news.put(hub.load(entry, lambda done, total: news.put((done, total))))
+        except Exception as error:  # raised again by whoever waits
+            news.put(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    yield bar(0, f"Downloading {entry.title} …")
+    while True:
+        found = news.get()
+        while isinstance(found, tuple) and not news.empty():
+            found = news.get()  # only the newest counts
+        if isinstance(found, Exception):
+            raise found
+        if isinstance(found, hub.Loaded):
+            yield found
+            return
+        done, total = found
+        share = done / total if total else 0
+        yield bar(share, f"Downloading {entry.title}: {done / 1e6:.1f} of {total / 1e6:.1f} MB")
+
+
+def shown(result: Result, photo: str) -> Iterator[tuple[Any, ...]]:
+    """The page's outputs for an instant result; the files live until they are handed over."""
+    report = {"photo": photo, **result.report}
+    words = f"<p><b>{fast_summary(report)}</b></p>"
+    name = f"{photo}-{report['checkpoint']['name']}".replace("/", "-").replace(":", "-")
+    with TemporaryDirectory() as folder:
+        png, notes = Path(folder, f"{name}.png"), Path(folder, f"{name}.json")
+        save_png(result.picture, png, report)
+        notes.write_text(json.dumps(report, indent=2, ensure_ascii=False), "utf-8")
+        pair = (result.photo, result.picture)
+        files = (gr.DownloadButton(str(path), interactive=True) for path in (png, notes))
+        no_lapse = gr.DownloadButton(value=None, interactive=False)
+        yield words, str(png), pair, plot([]), report, *files, no_lapse, gr.skip()
