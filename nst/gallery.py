@@ -4,13 +4,18 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
+
 from nst import fast
-from nst.hub import Entry, load
-from nst.images import open_picture
+from nst.hub import Entry, Loaded, load
+from nst.images import fit, open_picture, resized, to_tensor
+from nst.machine import device
 from nst.optimize import stylize
 from nst.outputs import curve, report
-from nst.presets import GALLERY, Preset, paintings, photos
+from nst.presets import DEFAULT, GALLERY, Preset, get, paintings, photos
 from nst.steps import Result, Step, last
+from nst.train import Objective
+from nst.training import TrainingRecipe
 
 SIDE = 768  # of instant results
 PHOTO, PAINTING = "neuschwanstein", "starry_night"
@@ -39,9 +44,38 @@ def render_instant(entry: Entry, folder: Path = GALLERY) -> Result:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / example(entry).name
     result.picture.save(path, quality=90, method=6)
-    kept = {"photo": PHOTO, **result.report}
+    kept = {"photo": PHOTO, **result.report, "scores": scores(loaded)}
     path.with_suffix(".json").write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
     return result
+
+
+def scores(loaded: Loaded) -> dict[str, dict[str, float]]:
+    """Training losses and seconds of the instant result and of the default preset's.
+
+    Both paint the gallery's photo, at the preset's size, like the checkpoint's painting; losses
+    are those that the checkpoint was trained with, unweighted.
+    """
+    painting = open_picture(paintings()[loaded.entry.style].path)
+    recipe = get(DEFAULT).recipe
+    photo = open_picture(photos()[PHOTO].path)
+    photo = resized(photo, fit(photo.size, recipe.size))
+    training = TrainingRecipe.read(loaded.checkpoint.notes["training"]["settings"])
+    objective = Objective.of(painting, training, device(), torch.float32)
+    given = to_tensor(photo, device())
+    runs = {
+        "instant": fast.stylize(photo, loaded, fast.FastSettings()),
+        DEFAULT: stylize(photo, painting, recipe),
+    }
+    found = {}
+    for name, steps in runs.items():
+        result = last(steps)
+        with torch.no_grad():
+            painted = to_tensor(result.picture, device())
+            _, losses = objective.evaluate(given, painted, given[:0])
+        found[name] = {"seconds": result.report["seconds"], "total": losses.total} | {
+            term: loss.unweighted for term, loss in losses.terms.items()
+        }
+    return found
 
 
 def _save(preset: Preset, result: Result, folder: Path) -> None:

@@ -8,13 +8,13 @@ share of every batch.
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from PIL.Image import Image, Transpose
@@ -133,6 +133,73 @@ def fleet(device: torch.device) -> Iterator[Fleet]:
 
 
 @dataclass(frozen=True)
+class Objective:
+    """The losses of a training, for one painting (Johnson et al. 2016, section 3.2)."""
+
+    recipe: TrainingRecipe
+    backbone: Backbone
+    targets: Mapping[str, Tensor]
+
+    @classmethod
+    @torch.no_grad()
+    def of(
+        cls, painting: Image, recipe: TrainingRecipe, device: torch.device, dtype: torch.dtype
+    ) -> Self:
+        """With the Gram matrices of the painting at `style.scale` times the crops' side."""
+        backbone = Backbone(**recipe.backbone.model_dump(), dtype=dtype, device=device)
+        side = recipe.data.side * recipe.style.scale
+        image = to_tensor(resized(painting, fit(painting.size, side)), device)
+        found = backbone.features(image, recipe.layers)
+        targets = {name: gram_matrix(found[name]) for name in recipe.style.layers}
+        return cls(recipe, backbone, targets)
+
+    def evaluate(
+        self, photos: Tensor, painted: Tensor, again: Tensor, ramp: float = 1.0
+    ) -> tuple[Tensor, Losses]:
+        """The mean total of pictures, to differentiate, and what it consists of.
+
+        Pictures are (N, 3, H, W) in 0..255; `again` is the first one painted from a noisy photo,
+        or (0, 3, H, W). `ramp` is a factor of the style weight.
+        """
+        recipe, count = self.recipe, len(photos)
+        found = self.backbone.features(painted, recipe.layers)
+        with torch.no_grad():
+            wanted = self.backbone.features(photos, recipe.content.layers)
+        layers = {
+            "content": {
+                name: content_loss(found[name], wanted[name], recipe.normalization) / count
+                for name in recipe.content.layers
+            },
+            "style": {
+                name: sum(
+                    style_loss(one, target, recipe.normalization) for one in found[name].split(1)
+                )
+                / count
+                for name, target in self.targets.items()
+            },
+        }
+        sums = {
+            term: sum(getattr(recipe, term).layers[name] * loss for name, loss in losses.items())
+            for term, losses in layers.items()
+        }
+        sums["tv"] = sum(total_variation(one, recipe.tv.kind) for one in painted.split(1)) / count
+        if len(again):
+            sums["stability"] = (again - painted[:1]).square().mean()
+        weights = {term: getattr(recipe, term).weight for term in sums}
+        weights["style"] *= ramp
+        total = sum(weights[term] * value for term, value in sums.items())
+        terms = {
+            term: Term(
+                weights[term] * float(value.detach()),
+                float(value.detach()),
+                {name: float(loss.detach()) for name, loss in layers.get(term, {}).items()},
+            )
+            for term, value in sums.items()
+        }
+        return total, Losses(float(total.detach()), terms)
+
+
+@dataclass(frozen=True)
 class TrainingStep:
     """One step. `report()` has all that the weights' metadata tell; `save(path)` writes the state.
 
@@ -191,14 +258,11 @@ class _Training:
             )
         self.precision = calibration().precision
         self.dtype = PRECISIONS[self.precision]
-        self.backbone = Backbone(
-            **recipe.backbone.model_dump(), dtype=self.dtype, device=crew.device
-        )
+        self.objective = Objective.of(painting, recipe, crew.device, self.dtype)
         self.network = self._beginning(start).to(crew.device)
         self.optimizer = torch.optim.Adam(
             self.network.parameters(), lr=recipe.schedule.learning_rate
         )
-        self.targets = self._targets(painting)
         self.identity = _identity(painting, photos, recipe)
         self.done, self.seconds, self.recent = 0, 0.0, []
         if state is not None:
@@ -221,13 +285,6 @@ class _Training:
                 )
             network.load_state_dict(start.state_dict())
         return network
-
-    @torch.no_grad()
-    def _targets(self, painting: Image) -> dict[str, Tensor]:
-        side = self.recipe.data.side * self.recipe.style.scale
-        image = to_tensor(resized(painting, fit(painting.size, side)), self.crew.device)
-        found = self.backbone.features(image, self.recipe.layers)
-        return {name: gram_matrix(found[name]) for name in self.recipe.style.layers}
 
     def steps(self) -> Iterator[TrainingStep]:
         began, seconds_before, first = time.perf_counter(), self.seconds, self.done
@@ -278,49 +335,11 @@ class _Training:
         return schedule.learning_rate * rise * (1 + fallen * (schedule.end_share - 1))
 
     def _evaluate(self, photos: Tensor) -> tuple[Tensor, Losses]:
-        """The mean total of the pictures, to differentiate, and what it consists of."""
-        recipe, count = self.recipe, photos.shape[0]
-        noisy = recipe.stability.weight > 0
-        given = torch.cat([photos, photos[:1] + self._noise(photos[:1])]) if noisy else photos
-        painted = self.shared(given, self.dtype)
-        painted, again = painted[:count], painted[count:]
-        found = self.backbone.features(painted, recipe.layers)
-        with torch.no_grad():
-            wanted = self.backbone.features(photos, recipe.content.layers)
-        layers = {
-            "content": {
-                name: content_loss(found[name], wanted[name], recipe.normalization) / count
-                for name in recipe.content.layers
-            },
-            "style": {
-                name: sum(
-                    style_loss(one, target, recipe.normalization) for one in found[name].split(1)
-                )
-                / count
-                for name, target in self.targets.items()
-            },
-        }
-        sums = {
-            term: sum(getattr(recipe, term).layers[name] * loss for name, loss in losses.items())
-            for term, losses in layers.items()
-        }
-        sums["tv"] = total_variation(painted, recipe.tv.kind) / (
-            count if recipe.tv.kind.endswith("sum") else 1
-        )
-        if noisy:
-            sums["stability"] = (again - painted[:1]).square().mean()
-        weights = {term: getattr(recipe, term).weight for term in sums}
-        weights["style"] *= min(1.0, (self.done + 1) / max(1, recipe.schedule.style_ramp))
-        total = sum(weights[term] * value for term, value in sums.items())
-        terms = {
-            term: Term(
-                weights[term] * float(value.detach()),
-                float(value.detach()),
-                {name: float(loss.detach()) for name, loss in layers.get(term, {}).items()},
-            )
-            for term, value in sums.items()
-        }
-        return total, Losses(float(total.detach()), terms)
+        """The total of a batch, to differentiate, and what it consists of."""
+        noisy = photos[:1] + self._noise(photos[:1]) if self.recipe.stability.weight else photos[:0]
+        painted = self.shared(torch.cat([photos, noisy]), self.dtype)
+        ramp = min(1.0, (self.done + 1) / max(1, self.recipe.schedule.style_ramp))
+        return self.objective.evaluate(photos, painted[: len(photos)], painted[len(photos) :], ramp)
 
     def _noise(self, photo: Tensor) -> Tensor:
         draw = _generator(self.recipe.seed, 2, self.done * self.crew.count + self.crew.rank)
