@@ -176,6 +176,6 @@ def shown(result: Result, photo: str) -> Iterator[tuple[Any, ...]]:
         save_png(result.picture, png, report)
         notes.write_text(json.dumps(report, indent=2, ensure_ascii=False), "utf-8")
         pair = (result.photo, result.picture)
-        files = (gr.DownloadButton(str(path), interactive=True) for path in (png, notes))
+        files = (gr.DownloadButton(value=str(path), interactive=True) for path in (png, notes))
         no_lapse = gr.DownloadButton(value=None, interactive=False)
         yield words, str(png), pair, plot([]), report, *files, no_lapse, gr.skip()

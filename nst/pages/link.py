@@ -74,7 +74,9 @@ def read(query: Mapping[str, str]) -> Place:
     preset = all_presets()[known("preset", all_presets(), DEFAULT)]
     photo = known("photo", photos(), PHOTO)
     painting = known("painting", paintings(), PAINTING)
-    checkpoint = "" if "preset" in query else next(iter(bundled()))
+    own = ("preset", "photo", "painting")
+    settings = {k: v for k, v in query.items() if k not in own and _is_setting(k)}
+    checkpoint = "" if settings or "preset" in query else next(iter(bundled()))
     if "checkpoint" in query:
         try:
             checkpoint = offered(query["checkpoint"]).name
@@ -82,8 +84,6 @@ def read(query: Mapping[str, str]) -> Place:
             lost.append("checkpoint")
     chosen, lost_instant = instant.read(query)
     lost += lost_instant
-    own = ("preset", "photo", "painting")
-    settings = {k: v for k, v in query.items() if k not in own and _is_setting(k)}
     good = _usable(preset, settings)
     lost += [name for name in settings if name not in good]
     recipe = apply(preset, good)

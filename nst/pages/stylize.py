@@ -302,12 +302,14 @@ def page(stylize: Stylizer, estimate: Estimator, fast: Instant) -> gr.Blocks:
                 gr.Gallery(selected_index=list(paintings()).index(entry.style) if credit else None),
             )
 
-        def choose_style(event: gr.SelectData) -> tuple[Any, ...]:
+        def choose_style(request: gr.Request, event: gr.SelectData) -> tuple[Any, ...]:
+            runs.end(request)
             return *use(style_names[event.index], event.index), None
 
-        def choose_remote(text: str | None) -> tuple[Any, ...]:
+        def choose_remote(request: gr.Request, text: str | None) -> tuple[Any, ...]:
             if not text:
                 return tuple(gr.skip() for _ in in_use)
+            runs.end(request)
             try:
                 return use(text, None)
             except EXPECTED as error:
@@ -449,12 +451,14 @@ def page(stylize: Stylizer, estimate: Estimator, fast: Instant) -> gr.Blocks:
             (as_photo, photo, photo_strip),
             (as_painting, painting, painting_strip),
         ):
-            button.click(
+            fed = button.click(
                 lambda path: (path, gr.Gallery(selected_index=None)),
                 canvas,
                 [field, chooser],
                 **quiet,
             )
+            if field is painting:
+                fed.then(paint_again, None, leave, **quiet)
     return blocks
 
 

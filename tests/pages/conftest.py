@@ -22,6 +22,8 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
 )
 PATIENCE = 60  # seconds for anything that computes; a slow machine has other work too
 
@@ -33,13 +35,13 @@ class Engine:
         self.lock = threading.Lock()
         self.started = self.active = self.most = 0
 
-    def stylize(self, *arguments):
+    def stylize(self, *arguments, **options):
         with self.lock:
             self.started += 1
             self.active += 1
             self.most = max(self.most, self.active)
         try:
-            yield from stylize(*arguments)
+            yield from stylize(*arguments, **options)
         finally:
             with self.lock:
                 self.active -= 1

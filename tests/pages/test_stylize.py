@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
+from nst.hub import bundled
 from nst.images import read_report
 from nst.pages import link
 from nst.presets import DEFAULT, all_presets, get, paintings, photos
@@ -19,6 +20,7 @@ from nst.recipe import Recipe
 expect.set_options(timeout=20_000)
 SLOW = 90_000  # milliseconds, where a run must end first
 LONG = "size=96&iterations=9000"  # nobody waits for its end
+FIRST = next(iter(bundled()))  # the style that a visitor sees first
 SHOWN = "e => e.complete && e.naturalWidth > 0"
 
 
@@ -87,14 +89,14 @@ def test_the_page_shows_a_finished_example_at_once(visit):
     assert [pair.nth(i).evaluate(SHOWN) for i in range(2)] == [True, True]
     assert pair.first.get_attribute("src") != pair.last.get_attribute("src")
     expect(pair.first).to_be_visible()
-    expect(page.locator("#status")).to_contain_text(f"An example: {get(DEFAULT).title}")
+    expect(page.locator("#status")).to_contain_text(f"{FIRST}: 768 × 512 pixels")
     expect(page.locator("#go")).to_be_enabled()
+    expect(page.locator("#styles .thumbnail-item")).to_have_count(len(bundled()))
     expect(page.locator("#presets .thumbnail-item")).to_have_count(len(all_presets()))
     expect(page.locator("#photos .thumbnail-item")).to_have_count(len(photos()))
     expect(page.locator("#paintings .thumbnail-item")).to_have_count(len(paintings()))
-    for tab in ("Result", "Losses", "Settings used"):
+    for tab, panel in (("Result", "#result img"), ("Settings used", "#used")):
         page.get_by_role("tab", name=tab, exact=True).click()
-        panel = {"Result": "#result img", "Losses": "#losses svg, #losses canvas"}.get(tab, "#used")
         expect(page.locator(panel).first).to_be_visible()
 
 
@@ -221,7 +223,7 @@ def test_a_link_restores_everything(visit):
         "start.image": "noise",
         "optimizer.clamp": "False",
     }
-    wanted = link.write("tuned", photo, painting, changed)
+    wanted = link.write("tuned", photo, painting, "", changed)
     page = visit(wanted)
     wait_for_query(page, preset="tuned", photo=photo, painting=painting, **changed)
     assert query(page) == {"preset": "tuned", "photo": photo, "painting": painting, **changed}
@@ -295,7 +297,7 @@ def bad_files(folder):
 
 
 def test_every_bad_upload_is_answered_with_its_sentence(visit, engine, tmp_path):
-    page = visit()
+    page = visit("preset=quick")
     answers = {}
     for path, words in bad_files(tmp_path):
         upload(page, "photo", path)
@@ -387,12 +389,12 @@ def test_a_pasted_setting_counts_like_a_typed_one(visit):
 
 @pytest.mark.parametrize("field", ["photo", "painting"])
 def test_the_result_becomes_the_next_input(visit, field):
-    page = visit()
+    page = visit("preset=quick")
     before = source(page, field)
     page.locator(f"#as-{field}").click()
     wait_for_query(page, **{field: None})
     after = page.locator(f"#{field} img").last
-    expect(after).to_have_attribute("src", re.compile(rf"/{DEFAULT}\.webp$"))
+    expect(after).to_have_attribute("src", re.compile(rf"/instant-{FIRST}\.webp$"))
     assert after.get_attribute("src") != before
     page.wait_for_function(SHOWN, arg=after.element_handle())
     expect(page.locator("#estimate")).to_contain_text("Takes")
