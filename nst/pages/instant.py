@@ -27,6 +27,7 @@ DEFAULT_SIZE, MOST_PIXELS_LONG = 768, 2048  # of a result on the page
 CHOICE = "checkpoint"  # its name in the page's address
 PREFIX = "instant."  # of the names of its settings there
 DEFAULT = FastSettings(size=DEFAULT_SIZE)
+INPUTS = 4  # the checkpoint and its settings
 
 
 @dataclass(frozen=True)

@@ -112,12 +112,11 @@ def _card(preset: Preset) -> Path:
     return preset.example if preset.example.exists() else photos()[PHOTO].path
 
 
-def preset_cards(presets: Iterable[Preset], selected: int) -> gr.Gallery:
+def preset_cards(presets: Iterable[Preset]) -> gr.Gallery:
     """The presets with their real results."""
     return _gallery(
         [(str(_card(preset)), preset.title) for preset in presets],
         columns=4,
-        selected_index=selected,
         elem_id="presets",
         elem_classes=["cards", "presets"],
     )
@@ -128,7 +127,6 @@ def style_cards(entries: Iterable[Entry]) -> gr.Gallery:
     return _gallery(
         [(str(example(entry)), entry.title) for entry in entries],
         columns=4,
-        selected_index=None,
         elem_id="styles",
         elem_classes=["cards", "presets"],
     )

@@ -1,0 +1,201 @@
+"""What the main page answers: runs of the engines, as its outputs, and checks before them."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import gradio as gr
+from PIL.Image import Image
+
+from nst.backbones import NoWeights
+from nst.checkpoints import BadCheckpoint
+from nst.estimate import Estimate, TooLarge, describe, duration
+from nst.fast import FastSettings
+from nst.hub import HubProblem, Loaded, load, offered
+from nst.images import BadPicture, fit, open_picture
+from nst.names import UnknownName
+from nst.outputs import TimeLapse
+from nst.pages import instant, link
+from nst.pages.dials import NAMES, apply, blamed, changes
+from nst.pages.live import Runs, watched
+from nst.pages.parts import bundled_name
+from nst.presets import get, paintings, photos
+from nst.recipe import BadSetting, Recipe
+from nst.steps import Step, last
+
+Stylizer = Callable[..., Iterator[Step]]
+Estimator = Callable[[Recipe, tuple[int, int], tuple[int, int]], Estimate]
+Instant = Callable[[Image, Loaded, FastSettings], Iterator[Step]]
+
+PAINT, REFINE = "Stylize", "Refine"  # what the button does, from the photo or from a result
+PREVIEW_SIDE = 768  # of pictures sent while it is being painted
+MOST_SECONDS = 1800  # a visitor may not hold the only slot longer
+OUTPUTS = 9  # of a run, in the order of `nst.pages.live`
+EXPECTED = (
+    BadCheckpoint,
+    BadPicture,
+    BadSetting,
+    HubProblem,
+    NoWeights,
+    TooLarge,
+    UnknownName,
+)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """To the page's events. Inputs are photo, painting, preset, the dials, the instant inputs."""
+
+    stylize: Stylizer
+    estimate: Estimator
+    fast: Instant
+    runs: Runs = field(default_factory=Runs)
+
+    def consider(self, photo: str, painting: str, preset: str, *values: Any) -> tuple[str, str]:
+        """What the run would take, and the address of these choices."""
+        chosen = get(preset)
+        values, checkpoint, how = _split(values)
+        changed = changes(chosen, values)
+        try:
+            extra = instant.changes(instant.settings(*how)) if checkpoint else {}
+            query = link.write(
+                preset,
+                bundled_name(photo, photos()),
+                bundled_name(painting, paintings()),
+                checkpoint,
+                changed | extra,
+            )
+            recipe = apply(chosen, changed)
+            sizes = (_opened(photo).size, _opened(painting).size)
+            return f"Takes {describe(self.estimate(recipe, *sizes))}.", query
+        except (TypeError, *EXPECTED) as error:
+            missing = "Choose a photo and a painting."
+            return f"⚠ {missing if isinstance(error, TypeError) else error}", gr.skip()
+
+    def check(self, photo: str, painting: str, preset: str, *values: Any) -> list[dict[str, Any]]:
+        """A sentence under each field that cannot be used."""
+        chosen = get(preset)
+        values, *_ = _split(values)
+        wrong = blamed(chosen, changes(chosen, values))
+        fields = [_picture_problem(photo, "photo"), _picture_problem(painting, "painting"), ""]
+        fields += [wrong.get(name, "") for name in NAMES] + [""] * instant.INPUTS
+        return [gr.validate(not problem, problem) for problem in fields]
+
+    def prepare(self, request: gr.Request, *_: Any) -> tuple[Any, ...]:
+        """The page while a run waits for its turn."""
+        self.runs.begin(request)
+        busy = gr.Button("Painting …", interactive=False)
+        waits = (
+            "<p><b>Starting …</b></p><p class='hint'>One picture is painted at a time; "
+            "your place in the queue is shown here.</p>"
+        )
+        off = gr.DownloadButton(interactive=False)
+        return busy, gr.Button(visible=True), off, off, off, waits
+
+    def rest(self, checkpoint: str, *files: str | None) -> tuple[Any, ...]:
+        """The page after a run."""
+        again = gr.Button(REFINE if checkpoint else PAINT, interactive=True)
+        ready = (gr.DownloadButton(interactive=bool(file)) for file in files)
+        return again, gr.Button(visible=False), *ready
+
+    def paint(
+        self, request: gr.Request, photo: str, painting: str, preset: str, *values: Any
+    ) -> Iterator[tuple[Any, ...]]:
+        """Paint the photo in the style of the painting; from a checkpoint's result, if any."""
+        try:
+            if self.runs.stopped(request):  # while it waited for its turn
+                yield tuple(gr.skip() for _ in range(OUTPUTS))
+                return
+            chosen = get(preset)
+            values, checkpoint, how = _split(values)
+            recipe = apply(chosen, changes(chosen, values))
+            pictures = _both(photo, painting)
+            start = None
+            if checkpoint:
+                recipe = recipe.but({"start.image": "picture"})
+                loaded = load(offered(checkpoint))
+                start = last(self.fast(pictures[0], loaded, instant.settings(*how))).picture
+            seconds = self.estimate(recipe, *(picture.size for picture in pictures)).seconds
+            if seconds > MOST_SECONDS:
+                raise TooLarge(
+                    f"This would take about {duration(seconds)}; "
+                    f"the limit is {duration(MOST_SECONDS)}. A smaller size or fewer "
+                    "iterations will fit."
+                )
+            steps = self.stylize(*pictures, recipe, start=start)
+            sources = (preset, *_labels(photo, painting))
+            label = "-".join((*sources[1:], preset))
+            stopped = lambda: self.runs.stopped(request)  # noqa: E731
+            size = recipe.level_sizes(pictures[0].size)[-1]
+            size = fit(size, min(PREVIEW_SIDE, max(size)))
+            lapse = TimeLapse(recipe)
+            yield from watched(steps, size, lapse, stopped, sources, label)
+        except EXPECTED as error:
+            raise gr.Error(str(error), title="This cannot be painted") from error
+        except gr.Error:
+            raise
+        except Exception as error:
+            logging.exception("A run failed")
+            raise gr.Error("Something went wrong here. Please try again.") from error
+        finally:
+            self.runs.end(request)
+
+    def at_once(
+        self, request: gr.Request, photo: str, checkpoint: str, *how: Any
+    ) -> Iterator[tuple[Any, ...]]:
+        """Paint the photo with a trained network, in one pass."""
+        unchanged = tuple(gr.skip() for _ in range(OUTPUTS))
+        if not checkpoint or not photo or self.runs.going(request):
+            yield unchanged
+            return
+        try:
+            chosen = instant.settings(*how)
+            picture = _opened(photo)
+            for found in instant.fetched(checkpoint):
+                if isinstance(found, str):
+                    yield found, *unchanged[1:]
+            result = last(self.fast(picture, found, chosen))
+            label = bundled_name(photo, photos()) or "photo"
+            yield from instant.shown(result, label)
+        except EXPECTED as error:
+            raise gr.Error(str(error), title="This cannot be painted") from error
+        except Exception as error:
+            logging.exception("An instant result failed")
+            raise gr.Error("Something went wrong here. Please try again.") from error
+
+
+def _split(values: Sequence[Any]) -> tuple[Sequence[Any], str, Sequence[Any]]:
+    """The dials' values, the checkpoint and its settings."""
+    own = instant.INPUTS
+    return values[:-own], values[-own], values[1 - own :]
+
+
+def _labels(photo: str, painting: str) -> tuple[str, str]:
+    """Names for the files and notes of a result; an upload's own name stays with the visitor."""
+    names = bundled_name(photo, photos()), bundled_name(painting, paintings())
+    return names[0] or "photo", names[1] or "painting"
+
+
+def _both(photo: str | None, painting: str | None) -> tuple[Image, Image]:
+    for path, kind in ((photo, "photo"), (painting, "painting")):
+        if not path:
+            raise BadPicture(f"Choose a {kind} first.")
+    return _opened(photo), _opened(painting)
+
+
+@lru_cache(maxsize=4)
+def _opened(path: str) -> Image:
+    """Gradio names an upload's folder after its content: a path never changes its picture."""
+    return open_picture(path)
+
+
+def _picture_problem(path: str | None, kind: str) -> str:
+    if not path:
+        return f"Choose a {kind} first."
+    try:
+        _opened(path)
+    except BadPicture as error:
+        return str(error)
+    return ""

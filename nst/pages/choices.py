@@ -1,0 +1,107 @@
+"""What changes on the main page with a choice: a style, a preset, a picture or a link."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from nst.hub import bundled, offered
+from nst.pages import instant, link
+from nst.pages.answers import EXPECTED, PAINT, REFINE
+from nst.pages.dials import shown
+from nst.pages.live import Runs
+from nst.presets import Preset, all_presets, paintings, photos
+
+
+def _selected(name: str, names: Iterable[str]) -> gr.Gallery:
+    """A gallery with the card of that name chosen, or none."""
+    known = list(names)
+    return gr.Gallery(selected_index=known.index(name) if name in known else None)
+
+
+def about_preset(preset: Preset) -> str:
+    """What it is and where it comes from, as Markdown."""
+    note = f" {preset.note}" if preset.note else ""
+    return f"**{preset.title}.** {preset.summary}\n\n*{preset.source}.*{note}"
+
+
+def by_photo(event: gr.SelectData) -> str:
+    """The bundled photo that was clicked on."""
+    return str(list(photos().values())[event.index].path)
+
+
+def by_painting(event: gr.SelectData) -> tuple[Any, ...]:
+    """The bundled painting that was clicked on, for the optimization."""
+    return str(list(paintings().values())[event.index].path), *without_style()
+
+
+def by_preset(event: gr.SelectData) -> tuple[Any, ...]:
+    """The preset that was clicked on: name, words and dials."""
+    preset = list(all_presets().values())[event.index]
+    return preset.name, about_preset(preset), *shown(preset.recipe).values(), *without_style()
+
+
+def without_style() -> tuple[Any, ...]:
+    """No checkpoint, its settings hidden, the button as it was, no card chosen."""
+    return "", gr.Group(visible=False), gr.Button(PAINT), gr.Gallery(selected_index=None)
+
+
+@dataclass(frozen=True)
+class StyleChoice:
+    """Choosing a style ends the session's run, whose result would replace the instant one."""
+
+    runs: Runs
+
+    def bundled(self, request: gr.Request, event: gr.SelectData) -> tuple[Any, ...]:
+        """The style that was clicked on."""
+        self.runs.end(request)
+        return *self._changes(list(bundled())[event.index]), None
+
+    def remote(self, request: gr.Request, text: str | None) -> tuple[Any, ...]:
+        """A style from the Hub."""
+        self.runs.end(request)
+        try:
+            return *self._changes(text or ""), gr.skip()
+        except EXPECTED as error:
+            raise gr.Error(str(error), title="This cannot be used") from error
+
+    def _changes(self, name: str) -> tuple[Any, ...]:
+        entry = offered(name)
+        credit = paintings().get(entry.style)
+        return (
+            entry.name,
+            instant.about(entry.name),
+            gr.Group(visible=True),
+            str(credit.path) if credit else gr.skip(),
+            gr.Button(REFINE, interactive=True),
+            gr.Button(visible=False),
+            _selected(entry.name, bundled()),
+            gr.Gallery(selected_index=None),
+            _selected(entry.style, paintings()),
+        )
+
+
+def restored(request: gr.Request) -> tuple[Any, ...]:
+    """Everything that an address carries."""
+    place = link.read(dict(request.query_params))
+    if place.lost:
+        gr.Warning(f"The link was damaged; not restored: {', '.join(place.lost)}.")
+    style = place.checkpoint
+    return (
+        str(photos()[place.photo].path),
+        str(paintings()[place.painting].path),
+        place.preset.name,
+        *shown(place.recipe).values(),
+        style,
+        place.instant.strength,
+        place.instant.keep_colors,
+        place.instant.size,
+        _selected("" if style else place.preset.name, all_presets()),
+        _selected(place.photo, photos()),
+        _selected(place.painting, paintings()),
+        instant.about(style) if style else about_preset(place.preset),
+        gr.Group(visible=bool(style)),
+        _selected(style, bundled()),
+        gr.Button(REFINE if style else PAINT),
+    )
