@@ -14,7 +14,13 @@ from nst.machine import PRECISIONS, calibration
 from nst.networks import TransformerNetwork
 from nst.presets import paintings, photos
 
+CARD_FILE, SAMPLES_FILE, STYLE_FILE = "README.md", "samples.jpg", "style.jpg"
+TAG = "fast-style-transfer"  # of every card, by which a folder of ours is known again
 SAMPLES, SAMPLE_SIDE = ("neuschwanstein", "astronaut", "cat"), 512
+
+
+class BadFolder(ValueError):
+    """A folder that a card cannot be written to."""
 
 
 def samples(network: TransformerNetwork) -> Image.Image:
@@ -41,21 +47,36 @@ def _row(pictures: list[Image.Image]) -> Image.Image:
 
 
 def write(loaded: Loaded, repository: str, license_name: str, folder: Path) -> None:
-    """The folder to upload: weights, pictures and README. Raises `BadCheckpoint`."""
+    """The folder to upload: weights, pictures and README.
+
+    Raises `BadCheckpoint`, and `BadFolder` if something else is there.
+    """
     notes = loaded.checkpoint.notes
     if "training" not in notes:
         raise BadCheckpoint(
-            f"`{loaded.entry.file}` was not trained here, so there is nothing to put on its card."
+            f"`{loaded.path.name}` was not trained here, so there is nothing to put on its card."
         )
+    _check_folder(folder, loaded.path.name)
+    pictures = {SAMPLES_FILE: samples(loaded.checkpoint.network)}
+    if credit := paintings().get(notes["style"]):
+        painting = open_picture(credit.path)
+        pictures[STYLE_FILE] = resized(painting, fit(painting.size, SAMPLE_SIDE))
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(loaded.path, folder / loaded.path.name)
-    samples(loaded.checkpoint.network).save(folder / "samples.jpg", quality=90)
-    style = notes["style"]
-    if style in paintings():
-        painting = open_picture(paintings()[style].path)
-        resized(painting, fit(painting.size, SAMPLE_SIDE)).save(folder / "style.jpg", quality=90)
-    text = _text(loaded, repository, license_name)
-    (folder / "README.md").write_text(text, "utf-8")
+    for name, picture in pictures.items():
+        picture.save(folder / name, quality=90)
+    (folder / CARD_FILE).write_text(_text(loaded, repository, license_name), "utf-8")
+
+
+def _check_folder(folder: Path, weights: str) -> None:
+    """Nothing of anybody else's may be overwritten, or uploaded."""
+    if folder.exists() and not folder.is_dir():
+        raise BadFolder(f"`{folder}` is a file. Choose a folder with `--output`.")
+    found = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    ours = {weights, SAMPLES_FILE, STYLE_FILE, CARD_FILE}
+    card = folder / CARD_FILE
+    if found and not (found <= ours and card.exists() and TAG in card.read_text("utf-8")):
+        raise BadFolder(f"`{folder}` holds other files. Choose a new folder with `--output`.")
 
 
 def _text(loaded: Loaded, repository: str, license_name: str) -> str:
@@ -63,7 +84,7 @@ def _text(loaded: Loaded, repository: str, license_name: str) -> str:
     run = notes["training"]
     credit = paintings().get(notes["style"])
     style = f"{credit.title} ({credit.by}; {credit.license})" if credit else notes["style"]
-    picture = f"![{style}](style.jpg)\n\n" if credit else ""
+    picture = f"![{style}]({STYLE_FILE})\n\n" if credit else ""
     losses = "\n".join(f"| {term} | {loss:.4g} |" for term, loss in run["losses"].items())
     settings = json.dumps(run["settings"], indent=1)
     return f"""---
@@ -71,12 +92,12 @@ license: {license_name}
 pipeline_tag: image-to-image
 tags:
   - neural-style-transfer
-  - fast-style-transfer
+  - {TAG}
 ---
 
 # {style}: fast style transfer
 
-![Three photos painted by this network](samples.jpg)
+![Three photos painted by this network]({SAMPLES_FILE})
 
 {picture}An image transformation network (Johnson et al. 2016) with instance normalization,
 {notes["width"]} channels at full size and {notes["blocks"]} residual blocks, {notes["upsampling"]}

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import torch
@@ -274,7 +275,7 @@ def push(
         bool, typer.Option("--dry-run", help="Only write the folder that would be uploaded.")
     ] = False,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="That folder. Default: the name.")
+        Path | None, typer.Option("-o", "--output", help="That folder, kept.")
     ] = None,
     license_name: Annotated[
         str, typer.Option("--license", help="An identifier the Hub knows, such as cc-by-4.0.")
@@ -282,10 +283,14 @@ def push(
     private: Annotated[bool, typer.Option("--private")] = False,
 ) -> None:
     """Upload a checkpoint with a model card to the Hugging Face Hub."""
+    hub.check_name(repository)
     loaded = _load(checkpoint)
-    folder = output or Path(repository.rpartition("/")[2])
-    card.write(loaded, repository, license_name, folder)
-    if dry_run:
-        console.print(f"{folder}: this would be uploaded to {repository}.")
-        return
-    console.print(f"Uploaded: {hub.upload(folder, repository, private)}")
+    with TemporaryDirectory() as place:
+        name = repository.rpartition("/")[2]
+        folder = output or (Path(name) if dry_run else Path(place, name))
+        card.write(loaded, repository, license_name, folder)
+        if dry_run:
+            console.print(f"{folder}: this would be uploaded to {repository}.", soft_wrap=True)
+            return
+        address = hub.upload(folder, repository, private)
+        console.print(f"Uploaded: {address}", soft_wrap=True)

@@ -11,6 +11,7 @@ import re
 import threading
 import tomllib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from hashlib import sha256
@@ -21,6 +22,7 @@ from huggingface_hub import (
     get_hf_file_metadata,
     hf_hub_download,
     hf_hub_url,
+    snapshot_download,
     try_to_load_from_cache,
 )
 from huggingface_hub.errors import (
@@ -29,11 +31,12 @@ from huggingface_hub.errors import (
     HfHubHTTPError,
     HFValidationError,
     LocalEntryNotFoundError,
+    LocalTokenNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.utils import tqdm
+from huggingface_hub.utils import logging, tqdm, validate_repo_id
 from pydantic import BaseModel, ConfigDict
 
 from nst.checkpoints import BadCheckpoint, Checkpoint, load_checkpoint
@@ -46,8 +49,11 @@ BUNDLED = ROOT / "checkpoints"
 SUFFIXES = (".safetensors", ".pth", ".pt", ".model", ".onnx")
 MOST_BYTES = 200_000_000  # full-width networks have 7 MB; a larger file is something else
 ANYTHING = "NST_ANY_CHECKPOINT"  # the variable that lets visitors name any repository
+BUNDLED_WORK = "The bundled checkpoints need no network."
 PATIENCE = 10  # seconds for the Hub's first answer
 SPECIFICATION = re.compile(r"([\w.-]+/[\w.-]+)(?::([^@]+))?(?:@(.+))?")
+
+logging.set_verbosity_error()  # its retries are no news for users, its failures are sentences here
 
 Report = Callable[[int, int], None]  # bytes done, and of the whole file
 
@@ -123,18 +129,35 @@ def find(text: str) -> Entry:
             "A file or `owner/name[:file][@revision]` on the Hugging Face Hub works too."
         )
     repository, file, revision = match[1], match[2], match[3] or "main"
+    check_name(repository)
+    if file and (".." in Path(file).parts or Path(file).is_absolute()):
+        raise HubProblem(f"`{file}` is no file of a repository.")
     file = file or _only_file(repository, revision)
     return Entry(
         name=text, title=f"{repository} {file}", repository=repository, file=file, revision=revision
     )
 
 
-def _only_file(repository: str, revision: str) -> str:
+def check_name(repository: str) -> None:
+    """Raises `HubProblem` if it is not owner/name."""
     try:
-        found = HfApi().model_info(repository, revision=revision, timeout=PATIENCE)
+        if "/" not in repository:
+            raise HFValidationError
+
+        validate_repo_id(repository)
+    except HFValidationError:
+        raise HubProblem(f"`{repository}` is no name of a repository; owner/name is.") from None
+
+
+def _only_file(repository: str, revision: str) -> str:
+    at = {"repo_id": repository, "revision": revision}
+    try:
+        found = HfApi().model_info(**at, timeout=PATIENCE)
+        files = [sibling.rfilename for sibling in found.siblings or ()]
     except Exception as error:
-        raise HubProblem(_sentence(error, f"{repository}@{revision}")) from error
-    files = [sibling.rfilename for sibling in found.siblings or ()]
+        files = _cached_files(**at)
+        if not files:
+            raise HubProblem(_sentence(error, f"{repository}@{revision}")) from error
     fitting = [file for file in files if file.lower().endswith(SUFFIXES)]
     if len(fitting) == 1:
         return fitting[0]
@@ -142,6 +165,15 @@ def _only_file(repository: str, revision: str) -> str:
         raise HubProblem(f"`{repository}` holds no weights ({', '.join(SUFFIXES)}).")
     shown = ", ".join(fitting[:5]) + (", …" if len(fitting) > 5 else "")
     raise HubProblem(f"`{repository}` holds several files. Name one: {repository}:FILE ({shown}).")
+
+
+def _cached_files(repo_id: str, revision: str) -> list[str]:
+    """What was downloaded of a repository before."""
+    try:
+        folder = Path(snapshot_download(repo_id, revision=revision, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return []
+    return [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
 
 
 def cached(entry: Entry) -> Path | None:
@@ -159,6 +191,7 @@ def fetch(entry: Entry, report: Report = lambda done, total: None) -> Path:
     """
     if entry.bundled:
         return BUNDLED / entry.file
+    check_name(entry.repository)
     path = cached(entry) or _downloaded(entry, report)
     _verify(entry, path)
     return path
@@ -223,15 +256,27 @@ def _verify(entry: Entry, path: Path) -> None:
         return
     memory = cache_folder() / "checksums.json"
     with _VERIFYING:
-        sums = json.loads(memory.read_text()) if memory.exists() else {}
-        if sums.setdefault(entry.place, found) == found:
-            memory.parent.mkdir(parents=True, exist_ok=True)
-            memory.write_text(json.dumps(sums, indent=1))
+        sums = _remembered(memory)
+        known = sums.setdefault(entry.place, found)
+        if known == found:
+            with suppress(OSError):  # nowhere to remember it
+                memory.parent.mkdir(parents=True, exist_ok=True)
+                new = memory.with_suffix(".new")
+                new.write_text(json.dumps(sums, indent=1))
+                new.replace(memory)
             return
     raise HubProblem(
         f"`{entry.place}` has changed since its first download here. If that is right, delete "
         f"its line from {memory} and try again."
     )
+
+
+def _remembered(memory: Path) -> dict[str, str]:
+    with suppress(OSError, ValueError):
+        sums = json.loads(memory.read_text())
+        if isinstance(sums, dict):
+            return sums
+    return {}
 
 
 def _forget(path: Path) -> None:
@@ -241,35 +286,44 @@ def _forget(path: Path) -> None:
     target.unlink(missing_ok=True)
 
 
-def _sentence(error: Exception, place: str) -> str:
-    """Why the Hub did not deliver, and what works instead."""
-    advice = "The bundled checkpoints need no network."
+def _sentence(error: Exception, place: str, advice: str = BUNDLED_WORK) -> str:
+    """Why the Hub did not do it, and what works instead."""
+    return f"{_reason(error, place)} {advice}".strip()
+
+
+def _reason(error: Exception, place: str) -> str:
+    causes = _causes(error)
+    statuses = [_status(cause) for cause in causes if isinstance(cause, HfHubHTTPError)]
+    numbers = {getattr(cause, "errno", None) for cause in causes}
     if isinstance(error, GatedRepoError):
         return (
             f"`{place}` is gated: accept its terms on the Hub and set HF_TOKEN to a token that "
-            f"may read it. {advice}"
+            "may read it."
         )
-    if isinstance(error, RepositoryNotFoundError):
-        return f"`{place}` does not exist on the Hub, or is private and needs HF_TOKEN. {advice}"
+    if isinstance(error, RepositoryNotFoundError) and "Invalid" not in str(error):
+        return f"`{place}` does not exist on the Hub, or is private and needs HF_TOKEN."
+    if 401 in statuses or isinstance(error, RepositoryNotFoundError | LocalTokenNotFoundError):
+        return f"The Hub answered with error 401 for `{place}`: HF_TOKEN must hold a valid token."
     if isinstance(error, RevisionNotFoundError):
-        return f"`{place}`: the repository has no such revision. {advice}"
+        return f"`{place}`: the repository has no such revision."
     if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
-        return f"`{place}`: the repository has no such file. {advice}"
-    if isinstance(error, HFValidationError):
-        return f"`{place}` is no valid repository name. {advice}"
-    causes = _causes(error)
+        return f"`{place}`: the repository has no such file."
     if any(isinstance(cause, OfflineModeIsEnabled) for cause in causes):
-        return f"`{place}` is not in the cache, and HF_HUB_OFFLINE forbids downloads. {advice}"
-    if any(getattr(cause, "errno", None) == errno.ENOSPC for cause in causes):
-        return f"The disk is full: `{place}` could not be saved. {advice}"
-    if any(isinstance(cause, PermissionError) for cause in causes):
-        return f"The Hub's cache folder cannot be written (see HF_HOME). {advice}"
-    answers = [cause for cause in causes if isinstance(cause, HfHubHTTPError)]
-    if answers and (status := getattr(answers[0].response, "status_code", None)):
-        return f"The Hub answered with error {status} for `{place}`. Try again later. {advice}"
+        return f"`{place}` is not in the cache, and HF_HUB_OFFLINE forbids downloads."
+    if numbers & {errno.ENOSPC, errno.EDQUOT}:
+        return f"The disk is full: `{place}` could not be saved."
+    on_disk = any(isinstance(cause, OSError) and cause.filename for cause in causes)
+    if on_disk or numbers & {errno.EROFS, errno.EACCES, errno.EPERM}:
+        return "The Hub's cache folder cannot be written; HF_HOME names another."
+    if status := next(filter(None, statuses), None):
+        return f"The Hub answered with error {status} for `{place}`; try again later."
     if any(isinstance(cause, OSError) or _is_of_the_wire(cause) for cause in causes):
-        return f"The Hub cannot be reached, or the connection broke, for `{place}`. {advice}"
-    return f"`{place}` could not be downloaded ({type(error).__name__}). {advice}"
+        return f"The Hub cannot be reached, or the connection broke, for `{place}`."
+    return f"The Hub cannot be reached for `{place}`: something else answered, a log-in page?"
+
+
+def _status(error: HfHubHTTPError) -> int | None:
+    return getattr(error.response, "status_code", None)
 
 
 def _is_of_the_wire(error: BaseException) -> bool:
@@ -319,10 +373,11 @@ def load_file(path: Path) -> Loaded:
 
 def upload(folder: Path, repository: str, private: bool) -> str:
     """The address of a model repository after the folder went into it. Raises `HubProblem`."""
+    check_name(repository)
     api = HfApi()
     try:
         api.create_repo(repository, private=private, exist_ok=True)
         api.upload_folder(repo_id=repository, folder_path=folder)
     except Exception as error:
-        raise HubProblem(_sentence(error, repository)) from error
+        raise HubProblem(_sentence(error, repository, advice="")) from error
     return f"{api.endpoint}/{repository}"

@@ -10,6 +10,7 @@ from PIL.Image import Image
 from rich.console import Console
 
 from nst.backbones import NoWeights
+from nst.card import BadFolder
 from nst.checkpoints import BadCheckpoint
 from nst.estimate import TooLarge
 from nst.hub import HubProblem
@@ -28,6 +29,7 @@ class BadOutput(ValueError):
 
 EXPECTED = (
     BadCheckpoint,
+    BadFolder,
     BadOutput,
     BadPicture,
     BadPreset,
