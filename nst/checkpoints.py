@@ -19,11 +19,12 @@ from safetensors.torch import save
 from torch import Tensor
 
 from nst.names import UnknownName, pick
-from nst.networks import CENTER, SPREAD, TransformerNetwork
+from nst.networks import CENTER, SPREAD, UPSAMPLINGS, TransformerNetwork
 
 NOTES_KEY = "nst"  # of the metadata entry that carries our notes, as JSON
 OURS = "nst"
 OURS_IN = "centered"  # the color range of our own files
+NO_WEIGHTS = "`{}` is no weights file. Safetensors, PyTorch and ONNX work."
 State = dict[str, Tensor]
 
 
@@ -146,10 +147,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
     state = _plain(state)
     try:
         if "down.0.kernel" in state:
-            state = _centered(state, pick("color range", notes.get("colors", OURS_IN), COLORS))
-            return Checkpoint(_filled(state, notes.get("upsampling", "nearest")), OURS, notes)
-        layout = _recognized(state)
-        network = _filled(_translated(state, LAYOUTS[layout]), LAYOUTS[layout].upsampling)
+            layout, colors = OURS, str(notes.get("colors", OURS_IN))
+            upsampling = str(notes.get("upsampling", "nearest"))
+        else:
+            layout = _recognized(state)
+            colors, upsampling = LAYOUTS[layout].colors, LAYOUTS[layout].upsampling
+            state = _translated(state, LAYOUTS[layout])
+        network = _filled(state, pick("color range", colors, COLORS), upsampling)
         return Checkpoint(network, layout, notes)
     except (BadCheckpoint, UnknownName) as error:
         raise BadCheckpoint(f"`{path.name}` cannot be used: {error}") from None
@@ -169,7 +173,11 @@ def _read_safetensors(path: Path) -> tuple[State, Mapping[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             notes = json.loads((file.metadata() or {}).get(NOTES_KEY, "{}"))
+            if not isinstance(notes, dict):
+                raise BadCheckpoint(f"`{path.name}` has notes that are no table.")
             return {name: file.get_tensor(name) for name in file.keys()}, notes  # noqa: SIM118
+    except BadCheckpoint:
+        raise
     except (SafetensorError, ValueError) as error:
         raise BadCheckpoint(f"`{path.name}` is damaged or incomplete: {error}.") from error
 
@@ -178,6 +186,8 @@ def _read_torch(path: Path) -> tuple[State, Mapping[str, Any]]:
     try:
         tree = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        if not _is_pickled(path):
+            raise BadCheckpoint(NO_WEIGHTS.format(path.name)) from error
         found = re.search(r"GLOBAL (\S+)", str(error))
         held = f" (`{found[1]}`)" if found else ""
         raise BadCheckpoint(
@@ -185,15 +195,18 @@ def _read_torch(path: Path) -> tuple[State, Mapping[str, Any]]:
             "damaged. A file of plain weights works."
         ) from error
     except Exception as error:  # of whatever else the file may be
-        raise BadCheckpoint(
-            f"`{path.name}` is no weights file. Safetensors, PyTorch and ONNX work."
-        ) from error
+        raise BadCheckpoint(NO_WEIGHTS.format(path.name)) from error
     for key in ("state_dict", "model"):
         if isinstance(tree, Mapping) and isinstance(tree.get(key), Mapping):
             tree = tree[key]
     if not isinstance(tree, Mapping):
         raise BadCheckpoint(f"`{path.name}` holds a {type(tree).__name__}, not named weights.")
     return dict(tree), {}
+
+
+def _is_pickled(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
 def _read_onnx(path: Path) -> tuple[State, Mapping[str, Any]]:
@@ -219,7 +232,9 @@ def _read_onnx(path: Path) -> tuple[State, Mapping[str, Any]]:
 def _weights(graph: Any) -> list[Any]:
     """Initializers of one and four dimensions in the order of their use, without exported sizes."""
     known = {tensor.name: tensor for tensor in graph.initializer}
-    used = [name for node in graph.node for name in node.input if name in known]
+    sizes = ("Resize", "Upsample", "Pad")  # whose numbers are no weights
+    nodes = (node for node in graph.node if node.op_type not in sizes)
+    used = [name for node in nodes for name in node.input if name in known]
     return [known[name] for name in dict.fromkeys(used) if _is_weight(known[name])]
 
 
@@ -234,7 +249,7 @@ def _plain(state: Mapping[str, Any]) -> State:
     return {
         name.removeprefix("module."): value.float()
         for name, value in state.items()
-        if isinstance(value, Tensor) and not dropped.search(name)
+        if isinstance(name, str) and isinstance(value, Tensor) and not dropped.search(name)
     }
 
 
@@ -266,7 +281,7 @@ def _stages(blocks: int) -> list[str]:
 
 
 def _translated(state: State, layout: Layout) -> State:
-    """The same weights under our names and in our colors.
+    """The same weights under our names.
 
     A bias before an instance normalization has no effect and is left out.
     """
@@ -286,7 +301,7 @@ def _translated(state: State, layout: Layout) -> State:
         ours[f"{stage}.scale"] = state[f"{norm}.weight"]
         ours[f"{stage}.shift"] = state[f"{norm}.bias"]
     ours["kernel"], ours["bias"] = state[f"{last}.weight"], state[f"{last}.bias"]
-    return _centered(ours, COLORS[layout.colors])
+    return ours
 
 
 def _centered(state: State, colors: Colors) -> State:
@@ -303,10 +318,16 @@ def _centered(state: State, colors: Colors) -> State:
     }
 
 
-def _filled(state: State, upsampling: str) -> TransformerNetwork:
+def _width(state: State) -> int:
+    kernel = state["down.0.kernel"]
+    return kernel.shape[0] if kernel.ndim else 0
+
+
+def _filled(state: State, colors: Colors, upsampling: str) -> TransformerNetwork:
     """A network of the width and blocks that the weights have."""
+    pick("up-sampling", upsampling, UPSAMPLINGS)
     blocks = len({name.split(".")[1] for name in state if name.startswith("blocks.")})
-    network = TransformerNetwork(state["down.0.kernel"].shape[0], blocks, upsampling)
+    network = TransformerNetwork(_width(state), blocks, upsampling)
     wanted = network.state_dict()
     for name in (*state, *wanted):
         if name not in wanted:
@@ -316,5 +337,6 @@ def _filled(state: State, upsampling: str) -> TransformerNetwork:
         if state[name].shape != wanted[name].shape:
             found, fits = (tuple(s[name].shape) for s in (state, wanted))
             raise BadCheckpoint(f"`{name}` has the shape {found}; {fits} would fit.")
-    network.load_state_dict(state)
+    ours = colors == COLORS[OURS_IN]  # folding would change the last bits
+    network.load_state_dict(state if ours else _centered(state, colors))
     return network.eval()

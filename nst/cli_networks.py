@@ -2,12 +2,14 @@
 
 import csv
 import json
-import sys
+import signal
+import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import FrameType
 from typing import Annotated, Any
 
 import torch
@@ -20,7 +22,7 @@ from nst.checkpoints import save_checkpoint
 from nst.estimate import duration
 from nst.fast import FastSettings, stylize
 from nst.images import PICTURE_SUFFIXES, BadPicture, open_picture, save_png
-from nst.machine import device, processors
+from nst.machine import device, prepare, processors
 from nst.outputs import loss_line
 from nst.presets import paintings, photos
 from nst.recipe import BadSetting
@@ -90,30 +92,45 @@ def _follow(
     steps: Iterator[TrainingStep], crew: Fleet, output: Path, notes: Mapping[str, Any]
 ) -> None:
     """Runs the steps; keeps the state from time to time, at the end and at Ctrl-C."""
-    step, saved = None, 0.0
-    with _progress(disable=not crew.leads) as progress:
+    saved, log = 0.0, output.with_suffix(".csv")
+    with _progress(disable=not crew.leads) as progress, _control_c() as stop:
         bar = progress.add_task(output.stem, total=1, status="")
-        try:
-            for step in steps:
-                if not crew.leads:
-                    continue
+        for step in steps:
+            ends = step.index == step.total or stop.is_set()
+            if crew.leads:
                 status = f"{loss_line(step.losses)}, {duration(step.seconds_left)} left"
                 progress.update(bar, completed=step.index, total=step.total, status=status)
-                ends = step.index == step.total
+                if not saved:
+                    saved = step.seconds
+                    _cut(log, step.index)
                 if ends or step.index % LOG_STRIDE == 0:
-                    _log(step, output.with_suffix(".csv"))
-                saved = saved or step.seconds
+                    _log(step, log)
                 if ends or step.seconds - saved > SAVE_SECONDS:
                     saved = step.seconds
                     _keep(step, output, notes)
-        except KeyboardInterrupt:
-            if step is None or not crew.leads:
-                sys.exit(130)
-            _keep(step, output, notes)
-            console.print(f"Stopped at step {step.index}; `--resume` goes on.")
-            return
-    if crew.leads and step is not None:
-        console.print(f"{output}: {step.total} steps in {duration(step.seconds)}")
+            if ends:
+                break
+    if crew.leads and stop.is_set():
+        console.print(f"Stopped at step {step.index}; `--resume` goes on.")
+    elif crew.leads:
+        took = duration(step.seconds)
+        console.print(f"{output}: {step.total} steps in {took}", soft_wrap=True)
+
+
+@contextmanager
+def _control_c() -> Iterator[threading.Event]:
+    """Set by Ctrl-C, so that the step in progress ends first; a second one acts as ever."""
+    stop = threading.Event()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _progress(disable: bool = False) -> Progress:
@@ -123,6 +140,13 @@ def _progress(disable: bool = False) -> Progress:
         TextColumn("{task.completed}/{task.total} {task.fields[status]}"),
     )
     return Progress(*columns, console=console, transient=True, disable=disable)
+
+
+def _cut(log: Path, index: int) -> None:
+    """Drops what a crashed training logged after its last saved state."""
+    if log.exists():
+        head, *rows = log.read_text().splitlines(keepends=True)
+        log.write_text(head + "".join(row for row in rows if int(row.partition(",")[0]) < index))
 
 
 def _log(step: TrainingStep, path: Path) -> None:
@@ -196,6 +220,7 @@ def fast(
         return ""
 
     workers = min(len(sources), processors())
+    prepare()
     if workers > 1:  # a thread for each picture is faster than all threads for one
         torch.set_num_threads(1)
     with ThreadPoolExecutor(workers) as pool, _progress() as progress:
@@ -233,7 +258,10 @@ def _targets(sources: list[Path], output: Path, force: bool) -> list[Path]:
             f"`{output}` must be a folder for several photos, or end with .png for one."
         )
     else:
-        output.mkdir(parents=True, exist_ok=True)
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            raise BadOutput(f"The folder `{output}` cannot be made. Choose another.") from None
         targets, taken = [], set()
         for source in sources:
             name = source.stem if source.stem not in taken else source.name
@@ -245,7 +273,8 @@ def _targets(sources: list[Path], output: Path, force: bool) -> list[Path]:
     if existing and not force:
         more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
         raise BadOutput(f"`{existing[0]}`{more} exists already. `--force` overwrites.")
-    if any(target.exists() and target.samefile(s) for target in targets for s in sources):
+    inputs = [source for source in sources if source.exists()]
+    if any(target.exists() and target.samefile(s) for target in targets for s in inputs):
         raise BadOutput("The photos themselves would be overwritten. Choose another folder.")
     return targets
 

@@ -118,6 +118,7 @@ class Plane(Protocol):
 
     height: int
     width: int
+    density: int  # positions of the picture for one of its own
 
     def rows(self, first: int, last: int) -> Tensor:
         """(1, C, last - first, width)."""
@@ -131,6 +132,7 @@ class _Photo:
     pixels: Tensor
     dtype: torch.dtype
     device: torch.device
+    density = 1
 
     @property
     def height(self) -> int:
@@ -150,6 +152,7 @@ class _Whole:
     """Activations that are in memory."""
 
     values: Tensor
+    density: int
 
     @property
     def height(self) -> int:
@@ -170,6 +173,7 @@ class _Computed:
         """With `ratio` rows of output for a row of the source."""
         self.stage, self.source, self.ratio = stage, source, ratio
         self.height, self.width = int(source.height * ratio), int(source.width * ratio)
+        self.density = int(source.density / ratio**2)
         self.mean, self.variance = self._statistics()
 
     def rows(self, first: int, last: int) -> Tensor:
@@ -189,7 +193,7 @@ class _Computed:
     def _statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and variance of each channel, merged from bands (Chan et al. 1983)."""
         count, mean, spread = 0, 0.0, 0.0
-        for first, last in _bands(self.height, self.width):
+        for first, last in _bands(self):
             y = self._convolved(first, last)
             n = y.shape[2] * y.shape[3]
             band_mean, band_variance = _moments(y)
@@ -208,10 +212,11 @@ def _moments(y: Tensor) -> tuple[Tensor, Tensor]:
     return mean.double(), variance.double() * (n - 1) / n
 
 
-def _bands(height: int, width: int) -> Iterator[tuple[int, int]]:
-    rows = max(16, BAND_PIXELS // width // 4 * 4)
-    for first in range(0, height, rows):
-        yield first, min(height, first + rows)
+def _bands(plane: Plane) -> Iterator[tuple[int, int]]:
+    """First and last rows of parts that stand for about `BAND_PIXELS` of the picture each."""
+    rows = max(4, BAND_PIXELS // (plane.width * plane.density) // 4 * 4)
+    for first in range(0, plane.height, rows):
+        yield first, min(plane.height, first + rows)
 
 
 def _in_bands(
@@ -220,14 +225,14 @@ def _in_bands(
     plane: Plane = _Photo(pixels, dtype, place)
     for stage in network.down:
         plane = _Computed(stage, plane, Fraction(1, stage.stride))
-    x = torch.cat([plane.rows(*band) for band in _bands(plane.height, plane.width)], dim=2)
+    x = torch.cat([plane.rows(*band) for band in _bands(plane)], dim=2)
     for block in network.blocks:
         x = block(x)
-    plane = _Whole(x)
+    plane = _Whole(x, plane.density)
     for stage in network.up:
         plane = _Computed(stage, plane, Fraction(2))
     result = torch.empty_like(pixels)
-    for first, last in _bands(plane.height, plane.width):
+    for first, last in _bands(plane):
         begin, end = max(0, first - MARGIN), min(plane.height, last + MARGIN)
         band = network.written(plane.rows(begin, end))
         result[first:last] = _bytes(band)[first - begin : last - begin]

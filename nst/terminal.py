@@ -82,7 +82,7 @@ def check_output(path: Path | None, suffix: str, sources: list[str]) -> None:
     except OSError:
         raise BadOutput(f"`{path}` cannot be written. Choose another place.") from None
     if not existed:
-        path.unlink()
+        path.unlink(missing_ok=True)  # another process of a training may look at the same time
     if any(Path(s).exists() and path.exists() and path.samefile(s) for s in sources):
         raise BadOutput(f"`{path}` is one of the pictures that go in. Choose another name.")
 

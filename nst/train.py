@@ -283,6 +283,11 @@ class _Training:
                     f"blocks, the training {settings.width} and {settings.blocks}. "
                     f"Set `network.width` and `network.blocks` to those."
                 )
+            if start.upsampling != network.upsampling:
+                raise BadTraining(
+                    f"The network to begin with has {start.upsampling} up-sampling; a training "
+                    f"needs {network.upsampling}."
+                )
             network.load_state_dict(start.state_dict())
         return network
 
@@ -325,7 +330,8 @@ class _Training:
         ]
         workers = 0 if self.crew.device.type == "cpu" else min(8, processors())
         crops = Crops(self.photos.paths, self.recipe)
-        return DataLoader(crops, share, sampler=mine, num_workers=workers)
+        own = torch.Generator()  # else the loader draws from torch's
+        return DataLoader(crops, share, sampler=mine, num_workers=workers, generator=own)
 
     def _learning_rate(self) -> float:
         """Of the step to come: a linear rise, then a cosine (Loshchilov and Hutter 2017)."""
@@ -399,6 +405,7 @@ class _Training:
 
 def _identity(painting: Image, photos: Photos, recipe: TrainingRecipe) -> str:
     """Changes with everything that decides the course of a training."""
-    names = "\n".join(path.name for path in photos.paths)
-    parts = (painting.tobytes(), names.encode(), recipe.model_dump_json().encode())
-    return sha256(b"\0".join(parts)).hexdigest()
+    found = sha256(painting.tobytes() + recipe.model_dump_json().encode())
+    for path in photos.paths:
+        found.update(sha256(path.read_bytes()).digest())
+    return found.hexdigest()

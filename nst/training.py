@@ -82,8 +82,10 @@ class TrainingRecipe(Settings):
         cls, section: ContentSettings | StyleSettings, info: object
     ) -> ContentSettings | StyleSettings:
         network = info.data.get("backbone", BackboneSettings()).network
-        named = {layer_name(network, k): w for k, w in section.layers.items()}
-        return section.model_copy(update={"layers": {k: w for k, w in named.items() if w > 0}})
+        named = {layer_name(network, k): w for k, w in section.layers.items() if w > 0}
+        if not named:
+            raise ValueError(f"`{info.field_name}.layers` must name a layer")
+        return section.model_copy(update={"layers": named})
 
     @property
     def layers(self) -> tuple[str, ...]:
