@@ -320,7 +320,11 @@ def _centered(state: State, colors: Colors) -> State:
 
 def _width(state: State) -> int:
     kernel = state["down.0.kernel"]
-    return kernel.shape[0] if kernel.ndim else 0
+    if kernel.ndim != 4 or kernel.shape[0] == 0:
+        raise BadCheckpoint(
+            f"`down.0.kernel` has the shape {tuple(kernel.shape)}; (width, 3, 9, 9) would fit."
+        )
+    return kernel.shape[0]
 
 
 def _filled(state: State, colors: Colors, upsampling: str) -> TransformerNetwork:

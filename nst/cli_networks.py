@@ -103,7 +103,7 @@ def _follow(
                 if not saved:
                     saved = step.seconds
                     _cut(log, step.index)
-                if ends or step.index % LOG_STRIDE == 0:
+                if step.index == step.total or step.index % LOG_STRIDE == 0:
                     _log(step, log)
                 if ends or step.seconds - saved > SAVE_SECONDS:
                     saved = step.seconds
