@@ -16,7 +16,7 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.nn import functional as F
 
-from nst.names import UnknownName, pick, suggest
+from nst.names import Problem, UnknownName, pick, suggest
 from nst.torchvision_import import torchvision_models
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -45,7 +45,7 @@ CPU = torch.device("cpu")
 CHANNELS = (64, 128, 256, 512, 512)  # of the blocks, in both networks
 
 
-class NoWeights(ValueError):
+class NoWeights(Problem):
     """Weights that cannot be had now; the message says which would work."""
 
 

@@ -11,6 +11,7 @@ from nst.fast import painted
 from nst.hub import Loaded
 from nst.images import fit, open_picture, resized
 from nst.machine import PRECISIONS, calibration
+from nst.names import Problem
 from nst.networks import TransformerNetwork
 from nst.presets import paintings, photos
 
@@ -19,7 +20,7 @@ TAG = "fast-style-transfer"  # of every card, by which a folder of ours is known
 SAMPLES, SAMPLE_SIDE = ("neuschwanstein", "astronaut", "cat"), 512
 
 
-class BadFolder(ValueError):
+class BadFolder(Problem):
     """A folder that a card cannot be written to."""
 
 
@@ -75,7 +76,9 @@ def _check_folder(folder: Path, weights: str) -> None:
     found = {path.name for path in folder.iterdir()} if folder.exists() else set()
     ours = {weights, SAMPLES_FILE, STYLE_FILE, CARD_FILE}
     card = folder / CARD_FILE
-    if found and not (found <= ours and card.exists() and TAG in card.read_text("utf-8")):
+    if found and not (
+        found <= ours and card.exists() and TAG in card.read_text("utf-8", "replace")
+    ):
         raise BadFolder(f"`{folder}` holds other files. Choose a new folder with `--output`.")
 
 

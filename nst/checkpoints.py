@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from nst.names import UnknownName, pick
+from nst.names import Problem, pick
 from nst.networks import CENTER, SPREAD, UPSAMPLINGS, TransformerNetwork
 
 NOTES_KEY = "nst"  # of the metadata entry that carries our notes, as JSON
@@ -28,7 +28,7 @@ NO_WEIGHTS = "`{}` is no weights file. Safetensors, PyTorch and ONNX work."
 State = dict[str, Tensor]
 
 
-class BadCheckpoint(ValueError):
+class BadCheckpoint(Problem):
     """A file that holds no network known here; the message says what does not fit."""
 
 
@@ -155,7 +155,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             state = _translated(state, LAYOUTS[layout])
         network = _filled(state, pick("color range", colors, COLORS), upsampling)
         return Checkpoint(network, layout, notes)
-    except (BadCheckpoint, UnknownName) as error:
+    except Problem as error:
         raise BadCheckpoint(f"`{path.name}` cannot be used: {error}") from None
 
 
@@ -214,7 +214,7 @@ def _read_onnx(path: Path) -> tuple[State, Mapping[str, Any]]:
     import onnx  # slow to load, and few need it
 
     try:
-        model = onnx.load(path)
+        model = onnx.load(path, load_external_data=False)
         arrays = [onnx.numpy_helper.to_array(tensor) for tensor in _weights(model.graph)]
     except Exception as error:  # of whatever else the file may be
         raise BadCheckpoint(f"`{path.name}` is no ONNX model, or is damaged.") from error
@@ -331,7 +331,8 @@ def _filled(state: State, colors: Colors, upsampling: str) -> TransformerNetwork
     """A network of the width and blocks that the weights have."""
     pick("up-sampling", upsampling, UPSAMPLINGS)
     blocks = len({name.split(".")[1] for name in state if name.startswith("blocks.")})
-    network = TransformerNetwork(_width(state), blocks, upsampling)
+    with torch.device("meta"):  # a file may claim any size; nothing is made of it yet
+        network = TransformerNetwork(_width(state), blocks, upsampling)
     wanted = network.state_dict()
     for name in (*state, *wanted):
         if name not in wanted:
@@ -342,5 +343,6 @@ def _filled(state: State, colors: Colors, upsampling: str) -> TransformerNetwork
             found, fits = (tuple(s[name].shape) for s in (state, wanted))
             raise BadCheckpoint(f"`{name}` has the shape {found}; {fits} would fit.")
     ours = colors == COLORS[OURS_IN]  # folding would change the last bits
-    network.load_state_dict(state if ours else _centered(state, colors))
-    return network.eval()
+    state = state if ours else _centered(state, colors)
+    network.load_state_dict({name: value.clone() for name, value in state.items()}, assign=True)
+    return network.to(memory_format=torch.channels_last).eval()

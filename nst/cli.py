@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn
 
 from nst import cli_networks, hub
 from nst import gallery as gallery_module
@@ -27,6 +26,7 @@ from nst.terminal import (
     console,
     errors_are_sentences,
     open_named,
+    progress_bar,
 )
 
 app = typer.Typer(
@@ -77,8 +77,8 @@ def stylize(
     preset = model.get("preset", preset or DEFAULT)
     if "checkpoint" in model:
         raise BadSetting(
-            f"`{like}` was painted by a checkpoint: "
-            f"`python -m nst fast --checkpoint {model['checkpoint']['name']}` repeats it."
+            f"`{like}` was painted in one pass: use `python -m nst fast` with the checkpoint "
+            f"{model['checkpoint']['from']} and the settings in the file."
         )
     recipe = Recipe.read(model["settings"]) if like else get(preset).recipe
     recipe = _changed(recipe, size, iterations, seed, settings or [])
@@ -108,8 +108,8 @@ def stylize(
         lapse.add(result.picture)
         save_time_lapse(lapse.frames, time_lapse)
     if result.warning:
-        console.print(result.warning, style="yellow", markup=False, soft_wrap=True)
-    console.print(f"{output}: {summary(kept)}", markup=False, soft_wrap=True)
+        console.print(result.warning, style="yellow", soft_wrap=True)
+    console.print(f"{output}: {summary(kept)}", soft_wrap=True)
 
 
 @app.command()
@@ -178,12 +178,7 @@ def _watch(steps: Iterator[Step], title: str, see: Callable[[Step], None]) -> Re
 
 def _shown(steps: Iterator[Step], title: str) -> Iterator[Step]:
     """The steps, with a progress bar."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(20),
-        TextColumn("{task.completed}/{task.total} {task.fields[status]}"),
-    )
-    with Progress(*columns, console=console, transient=True) as progress:
+    with progress_bar() as progress:
         bar = progress.add_task(title, total=1, status="")
         for step in steps:
             status = f"loss {step.losses.total:.3g}, {duration(step.seconds_left)} left"

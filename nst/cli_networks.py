@@ -15,14 +15,13 @@ from typing import Annotated, Any
 import torch
 import typer
 from pydantic import ValidationError
-from rich.progress import BarColumn, Progress, TextColumn
 
 from nst import card, hub
 from nst.checkpoints import save_checkpoint
 from nst.estimate import duration
 from nst.fast import FastSettings, stylize
 from nst.images import PICTURE_SUFFIXES, BadPicture, open_picture, save_png
-from nst.machine import device, prepare, processors
+from nst.machine import calibration, device, prepare, processors
 from nst.outputs import loss_line
 from nst.presets import paintings, photos
 from nst.recipe import BadSetting
@@ -34,6 +33,7 @@ from nst.terminal import (
     console,
     errors_are_sentences,
     open_named,
+    progress_bar,
 )
 from nst.train import Fleet, TrainingStep, find_photos, fleet
 from nst.train import train as run
@@ -62,6 +62,7 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the state saved beside the output.")
     ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an earlier training.")] = False,
 ) -> None:
     """Train a network to paint like PAINTING.
 
@@ -69,10 +70,8 @@ def train(
     With several GPUs: `torchrun --nproc-per-node=N -m nst train …`.
     """
     recipe = training(recipe_name).recipe.but(changed_settings(settings or []))
-    check_output(output, ".safetensors", [painting])
-    state, log = output.with_suffix(".state"), output.with_suffix(".csv")
-    if resume and not state.exists():
-        raise BadOutput(f"There is no `{state}` to go on from. Start without `--resume`.")
+    _check_training_files(output, painting, folder, resume, force)
+    state = output.with_suffix(".state")
     picture = open_named(painting, paintings())
     begin = _load(start).checkpoint.network if start else None
     found = find_photos(folder)
@@ -80,12 +79,29 @@ def train(
         if crew.leads:
             skipped = f", {found.skipped} could not be read" if found.skipped else ""
             console.print(f"{len(found.paths)} photos{skipped}")
-            if not resume:
-                log.unlink(missing_ok=True)
         notes = {"style": Path(painting).stem, "recipe": recipe_name, "from": start or ""}
         steps = run(picture, found, recipe, crew, start=begin, state=state if resume else None)
         with closing(steps):
             _follow(steps, crew, output, notes)
+
+
+def _check_training_files(
+    output: Path, painting: str, folder: Path, resume: bool, force: bool
+) -> None:
+    """Before hours of work. Raises `BadOutput` if something would be lost at their end."""
+    check_output(output, ".safetensors", [painting])
+    files = [output, *(output.with_suffix(suffix) for suffix in (".state", ".csv", ".png"))]
+    if any(file.exists() and Path(painting).exists() and file.samefile(painting) for file in files):
+        raise BadOutput(f"The painting `{painting}` would be overwritten. Choose another output.")
+    if folder.resolve() in output.resolve().parents:
+        raise BadOutput(f"`{output}` lies among the photos. Choose another folder.")
+    if resume and not files[1].exists():
+        raise BadOutput(f"There is no `{files[1]}` to go on from. Start without `--resume`.")
+    existing = [file for file in files if file.exists()]
+    if existing and not (resume or force):
+        raise BadOutput(
+            f"`{existing[0]}` exists already. `--resume` goes on with it, `--force` overwrites it."
+        )
 
 
 def _follow(
@@ -93,10 +109,10 @@ def _follow(
 ) -> None:
     """Runs the steps; keeps the state from time to time, at the end and at Ctrl-C."""
     saved, log = 0.0, output.with_suffix(".csv")
-    with _progress(disable=not crew.leads) as progress, _control_c() as stop:
+    with progress_bar(disable=not crew.leads) as progress, _control_c() as stop:
         bar = progress.add_task(output.stem, total=1, status="")
         for step in steps:
-            ends = step.index == step.total or stop.is_set()
+            ends = step.index == step.total or crew.any(stop.is_set())
             if crew.leads:
                 status = f"{loss_line(step.losses)}, {duration(step.seconds_left)} left"
                 progress.update(bar, completed=step.index, total=step.total, status=status)
@@ -110,7 +126,7 @@ def _follow(
                     _keep(step, output, notes)
             if ends:
                 break
-    if crew.leads and stop.is_set():
+    if crew.leads and step.index < step.total:
         console.print(f"Stopped at step {step.index}; `--resume` goes on.")
     elif crew.leads:
         took = duration(step.seconds)
@@ -121,32 +137,31 @@ def _follow(
 def _control_c() -> Iterator[threading.Event]:
     """Set by Ctrl-C, so that the step in progress ends first; a second one acts as ever."""
     stop = threading.Event()
+    signals = (signal.SIGINT, signal.SIGTERM)  # the second one from torchrun
 
     def ask(number: int, frame: FrameType | None) -> None:
         stop.set()
-        signal.signal(signal.SIGINT, before)
+        restore()
 
-    before = signal.signal(signal.SIGINT, ask)
+    def restore() -> None:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
+
+    before = [signal.signal(number, ask) for number in signals]
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _progress(disable: bool = False) -> Progress:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(20),
-        TextColumn("{task.completed}/{task.total} {task.fields[status]}"),
-    )
-    return Progress(*columns, console=console, transient=True, disable=disable)
+        restore()
 
 
 def _cut(log: Path, index: int) -> None:
     """Drops what a crashed training logged after its last saved state."""
+    if index == 1:
+        log.unlink(missing_ok=True)
     if log.exists():
-        head, *rows = log.read_text().splitlines(keepends=True)
-        log.write_text(head + "".join(row for row in rows if int(row.partition(",")[0]) < index))
+        head, *rows = log.read_text("utf-8").splitlines(keepends=True) or [""]
+        kept = [row for row in rows if int(row.partition(",")[0]) < index]
+        log.write_text("".join([head, *kept]), "utf-8")
 
 
 def _log(step: TrainingStep, path: Path) -> None:
@@ -172,7 +187,7 @@ def _load(text: str) -> hub.Loaded:
     if Path(text).is_file() or (Path(text).suffix.lower() in hub.SUFFIXES and "/" not in text):
         return hub.load_file(Path(text))
     entry = hub.find(text)
-    with _progress() as progress:
+    with progress_bar() as progress:
         bar = progress.add_task(entry.file, total=None, status="")
 
         def report(done: int, total: int) -> None:
@@ -194,7 +209,7 @@ def fast(
         typer.Option(
             help="A name (see `python -m nst checkpoints`), a file, or owner/name[:file]."
         ),
-    ] = "starry-night",
+    ] = next(iter(hub.bundled())),
     size: Annotated[int | None, typer.Option(help="Pixels of the long side.")] = None,
     strength: Annotated[float, typer.Option(help="0: the photo, 1: full style.")] = 1.0,
     keep_colors: Annotated[bool, typer.Option("--keep-colors", help="Of the photo.")] = False,
@@ -219,18 +234,19 @@ def fast(
         save_png(result.picture, target, {"photo": source.name, **result.report})
         return ""
 
-    workers = min(len(sources), processors())
+    workers = min(len(sources), processors()) if device().type == "cpu" else 1
     prepare()
+    calibration()  # with all threads, before they are shared out
     if workers > 1:  # a thread for each picture is faster than all threads for one
         torch.set_num_threads(1)
-    with ThreadPoolExecutor(workers) as pool, _progress() as progress:
+    with ThreadPoolExecutor(workers) as pool, progress_bar() as progress:
         bar = progress.add_task(checkpoint, total=len(sources), status="")
         failed = []
         for problem in pool.map(paint, sources, targets):
             progress.advance(bar)
             failed += [problem] if problem else []
     for problem in failed:
-        console.print(problem, style="yellow", markup=False, soft_wrap=True)
+        console.print(problem, style="yellow", soft_wrap=True)
     console.print(f"{len(sources) - len(failed)} of {len(sources)} painted: {output}")
     if failed:
         raise typer.Exit(2)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from nst.backbones import CHANNELS, NETWORKS
 from nst.machine import PROBE_LAYERS, Calibration, calibration, free_memory
+from nst.names import Problem
 from nst.recipe import LARGEST, SMALLEST, Recipe
 
 TARGET_SHARE = 0.45  # of a step's work: reading features without a gradient
@@ -12,7 +13,7 @@ WEIGHTS_BYTES = 120e6  # kernels as they are used and as they are reordered for 
 RESERVE_BYTES = 150e6  # thread buffers and pictures
 
 
-class TooLarge(ValueError):
+class TooLarge(Problem):
     """A run that does not fit the memory; the message has the largest size that does."""
 
 

@@ -1,8 +1,8 @@
 """The instant engine: a photo through a transformer network, in one pass, whatever its size.
 
 A large picture runs in bands of rows, so that only activations at a quarter of its sides are
-ever whole in memory. Instance normalization takes its statistics from the whole picture: each
-layer is computed once for them and again for the next layer, which leaves no seam.
+ever whole in memory. Instance normalization takes its statistics from the whole picture, which
+leaves no seam: a layer is computed once for them, and again whenever a later layer asks for it.
 """
 
 import time
@@ -26,6 +26,7 @@ from nst.networks import EPSILON, Stage, TransformerNetwork
 from nst.recipe import Section
 from nst.steps import NO_LOSSES, Result, Step, versions
 
+COMMON_SIZE = 768  # pixels of the long side, where none is asked for on the page
 WHOLE_PIXELS = 1_500_000  # of the largest picture that runs in one piece
 BAND_PIXELS = 500_000
 MARGIN = 4  # rows around a band that it reads besides: half a 9 x 9 kernel
@@ -201,7 +202,8 @@ class _Computed:
             mean = mean + offset * n / (count + n)
             spread = spread + band_variance * n + offset**2 * count * n / (count + n)
             count += n
-        return mean.float(), (spread / count).float()
+        place = self.stage.scale.device
+        return mean.float().to(place), (spread / count).float().to(place)
 
 
 def _moments(y: Tensor) -> tuple[Tensor, Tensor]:
@@ -209,7 +211,7 @@ def _moments(y: Tensor) -> tuple[Tensor, Tensor]:
     c, n = y.shape[1], y.shape[2] * y.shape[3]
     mean, variance = torch.zeros(c, device=y.device), torch.ones(c, device=y.device)
     F.batch_norm(y, mean, variance, training=True, momentum=1.0)
-    return mean.double(), variance.double() * (n - 1) / n
+    return mean.cpu().double(), variance.cpu().double() * (n - 1) / n
 
 
 def _bands(plane: Plane) -> Iterator[tuple[int, int]]:

@@ -10,14 +10,13 @@ from nst import fast
 from nst.hub import Entry, Loaded, load
 from nst.images import fit, open_picture, resized, to_tensor
 from nst.machine import device
+from nst.objective import Objective
 from nst.optimize import stylize
 from nst.outputs import curve, report
 from nst.presets import DEFAULT, GALLERY, Preset, get, paintings, photos
 from nst.steps import Result, Step, last
-from nst.train import Objective
 from nst.training import TrainingRecipe
 
-SIDE = 768  # of instant results
 PHOTO, PAINTING = "neuschwanstein", "starry_night"
 
 
@@ -40,12 +39,14 @@ def render_instant(entry: Entry, folder: Path = GALLERY) -> Result:
     """Paints the photo with a checkpoint and writes `instant-NAME.webp` and `.json`."""
     photo = open_picture(photos()[PHOTO].path)
     loaded = load(entry)
-    result = last(fast.stylize(photo, loaded, fast.FastSettings(size=SIDE)))
+    result = last(fast.stylize(photo, loaded, fast.FastSettings(size=fast.COMMON_SIZE)))
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / example(entry).name
     result.picture.save(path, quality=90, method=6)
     kept = {"photo": PHOTO, **result.report, "scores": scores(loaded)}
-    path.with_suffix(".json").write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+    path.with_suffix(".json").write_text(
+        json.dumps(kept, indent=1, ensure_ascii=False) + "\n", "utf-8"
+    )
     return result
 
 

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from hashlib import sha256
+from io import StringIO
 from pathlib import Path
 
 from huggingface_hub import (
@@ -41,24 +42,24 @@ from pydantic import BaseModel, ConfigDict
 
 from nst.checkpoints import BadCheckpoint, Checkpoint, load_checkpoint
 from nst.machine import cache_folder, device
-from nst.names import UnknownName, pick, suggest
+from nst.names import Problem, UnknownName, pick, suggest
 from nst.presets import ROOT
 
 CATALOG = ROOT / "checkpoints.toml"
 BUNDLED = ROOT / "checkpoints"
 SUFFIXES = (".safetensors", ".pth", ".pt", ".model", ".onnx")
-MOST_BYTES = 200_000_000  # full-width networks have 7 MB; a larger file is something else
+MOST_BYTES = 50_000_000  # full-width networks have 7 MB; a larger file is something else
 ANYTHING = "NST_ANY_CHECKPOINT"  # the variable that lets visitors name any repository
 BUNDLED_WORK = "The bundled checkpoints need no network."
 PATIENCE = 10  # seconds for the Hub's first answer
-SPECIFICATION = re.compile(r"([\w.-]+/[\w.-]+)(?::([^@]+))?(?:@(.+))?")
+SPECIFICATION = re.compile(r"([\w.-]+/[\w.-]+)(?::([\w./ -]+))?(?:@([\w./-]+))?")
 
 logging.set_verbosity_error()  # its retries are no news for users, its failures are sentences here
 
 Report = Callable[[int, int], None]  # bytes done, and of the whole file
 
 
-class HubProblem(ValueError):
+class HubProblem(Problem):
     """A checkpoint that cannot be had now; the message says why and what would work."""
 
 
@@ -130,8 +131,9 @@ def find(text: str) -> Entry:
         )
     repository, file, revision = match[1], match[2], match[3] or "main"
     check_name(repository)
-    if file and (".." in Path(file).parts or Path(file).is_absolute()):
-        raise HubProblem(f"`{file}` is no file of a repository.")
+    for part in (file or "", revision):
+        if ".." in part or part.startswith("/"):
+            raise HubProblem(f"`{part}` is no file or revision of a repository.")
     file = file or _only_file(repository, revision)
     return Entry(
         name=text, title=f"{repository} {file}", repository=repository, file=file, revision=revision
@@ -187,7 +189,7 @@ def cached(entry: Entry) -> Path | None:
 def fetch(entry: Entry, report: Report = lambda done, total: None) -> Path:
     """Its file, downloaded if need be, its checksum verified.
 
-    `report` hears of the bytes as they come, from the thread that calls. Raises `HubProblem`.
+    `report` hears of the bytes as they come. Raises `HubProblem`.
     """
     if entry.bundled:
         return BUNDLED / entry.file
@@ -201,11 +203,10 @@ def _downloaded(entry: Entry, report: Report) -> Path:
     at = {"repo_id": entry.repository, "filename": entry.file, "revision": entry.revision}
     try:
         # Asked first, and once: the download itself tries for half a minute before it gives up.
-        size = get_hf_file_metadata(hf_hub_url(**at), timeout=PATIENCE).size or 0
-        if size > MOST_BYTES:
-            raise HubProblem(
-                f"`{entry.place}` has {size / 1e6:.0f} MB, far more than a style network."
-            )
+        found = get_hf_file_metadata(hf_hub_url(**at), timeout=PATIENCE)
+        if found.size is None or found.size > MOST_BYTES:
+            size = "an unknown size" if found.size is None else f"{found.size / 1e6:.0f} MB"
+            raise HubProblem(f"`{entry.place}` has {size}; style networks have up to 50 MB.")
         return Path(hf_hub_download(**at, tqdm_class=_reporting(report)))
     except HubProblem:
         raise
@@ -218,7 +219,7 @@ def _reporting(report: Report) -> type[tqdm]:
 
     class Reporting(tqdm):
         def __init__(self, *args: object, **kwargs: object) -> None:
-            super().__init__(*args, **{**kwargs, "disable": False, "file": _Nowhere()})
+            super().__init__(*args, **{**kwargs, "disable": False, "file": StringIO()})
             report(int(self.n), int(self.total or 0))
 
         def update(self, n: float | None = 1) -> bool | None:
@@ -226,17 +227,10 @@ def _reporting(report: Report) -> type[tqdm]:
             report(int(self.n), int(self.total or 0))
             return shown
 
+        def update_transfer(self, n: float | None = 1) -> None:
+            """Asked for, so that the library reports the bytes of a file in one bar, not two."""
+
     return Reporting
-
-
-class _Nowhere:
-    """A file for what nobody reads."""
-
-    def write(self, text: str) -> None:
-        """Forgets it."""
-
-    def flush(self) -> None:
-        """Nothing to do."""
 
 
 _VERIFYING = threading.Lock()
@@ -257,8 +251,11 @@ def _verify(entry: Entry, path: Path) -> None:
     memory = cache_folder() / "checksums.json"
     with _VERIFYING:
         sums = _remembered(memory)
-        known = sums.setdefault(entry.place, found)
+        known = sums.get(entry.place)
         if known == found:
+            return
+        if known is None:
+            sums[entry.place] = found
             with suppress(OSError):  # nowhere to remember it
                 memory.parent.mkdir(parents=True, exist_ok=True)
                 new = memory.with_suffix(".new")

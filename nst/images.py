@@ -14,6 +14,7 @@ from PIL import Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageErro
 from torch import Tensor
 
 from nst import __version__
+from nst.names import Problem
 
 MOST_BYTES = 15 * 2**20
 MOST_PIXELS = 40_000_000
@@ -23,7 +24,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 SETTINGS_KEY = "nst"  # of the PNG text chunk that carries a result's settings
 
 
-class BadPicture(ValueError):
+class BadPicture(Problem):
     """A file that cannot be used as a picture; the message says why and what would work."""
 
 

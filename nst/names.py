@@ -7,7 +7,11 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class UnknownName(ValueError):
+class Problem(ValueError):
+    """What a user can mend; the message says what was wrong with which input, and what works."""
+
+
+class UnknownName(Problem):
     """A name that a table does not have. The message offers the closest one."""
 
 

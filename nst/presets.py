@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from nst.names import pick, suggest
+from nst.names import Problem, pick, suggest
 from nst.recipe import BadSetting, Recipe
 
 ROOT = Path(__file__).resolve().parent.parent / "presets"
@@ -17,7 +17,7 @@ GALLERY = ROOT / "gallery"
 DEFAULT = "quick"
 
 
-class BadPreset(ValueError):
+class BadPreset(Problem):
     """A preset file that cannot be used; the message names the file and the setting."""
 
 

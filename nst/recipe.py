@@ -22,13 +22,13 @@ from pydantic import (
 from nst.backbones import ACTIVATIONS, NETWORKS, POOLINGS, SOURCES, layer_name
 from nst.images import WORKING_SIDE, fit
 from nst.losses import NORMALIZATIONS, VARIATIONS
-from nst.names import UnknownName, pick, suggest
+from nst.names import Problem, UnknownName, pick, suggest
 
 SMALLEST, LARGEST = 64, WORKING_SIDE  # pixels of the long side
 MOST_ITERATIONS = 10_000
 
 
-class BadSetting(ValueError):
+class BadSetting(Problem):
     """A setting that is unknown or out of range; the message names it and says what would work."""
 
 

@@ -8,38 +8,18 @@ from typing import Any
 import typer
 from PIL.Image import Image
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
 
-from nst.backbones import NoWeights
-from nst.card import BadFolder
-from nst.checkpoints import BadCheckpoint
-from nst.estimate import TooLarge
-from nst.hub import HubProblem
-from nst.images import BadPicture, open_picture
-from nst.names import UnknownName, suggest
-from nst.presets import BadPreset, Credit
+from nst.images import open_picture
+from nst.names import Problem, UnknownName, suggest
+from nst.presets import Credit
 from nst.recipe import BadSetting
-from nst.train import BadTraining
 
-console = Console(stderr=True, highlight=False)
+console = Console(stderr=True, highlight=False, markup=False)  # paths may look like markup
 
 
-class BadOutput(ValueError):
+class BadOutput(Problem):
     """A file that cannot be written."""
-
-
-EXPECTED = (
-    BadCheckpoint,
-    BadFolder,
-    BadOutput,
-    BadPicture,
-    BadPreset,
-    BadSetting,
-    BadTraining,
-    HubProblem,
-    NoWeights,
-    TooLarge,
-    UnknownName,
-)
 
 
 def errors_are_sentences(command: Callable[..., None]) -> Callable[..., None]:
@@ -49,9 +29,14 @@ def errors_are_sentences(command: Callable[..., None]) -> Callable[..., None]:
     def wrapped(*args: Any, **kwargs: Any) -> None:
         try:
             command(*args, **kwargs)
-        except EXPECTED as error:
-            console.print(f"Error: {error}", style="red", markup=False, soft_wrap=True)
-            raise typer.Exit(2) from None
+        except Problem as error:
+            sentence = str(error)
+        except OSError as error:  # such as a full disk
+            sentence = f"{error.filename or 'A file'} could not be written: {error.strerror}."
+        else:
+            return
+        console.print(f"Error: {sentence}", style="red", soft_wrap=True)
+        raise typer.Exit(2)
 
     return wrapped
 
@@ -85,6 +70,16 @@ def check_output(path: Path | None, suffix: str, sources: list[str]) -> None:
         path.unlink(missing_ok=True)  # another process of a training may look at the same time
     if any(Path(s).exists() and path.exists() and path.samefile(s) for s in sources):
         raise BadOutput(f"`{path}` is one of the pictures that go in. Choose another name.")
+
+
+def progress_bar(disable: bool = False) -> Progress:
+    """A bar with a description before it and a `status` after it, gone when it is done."""
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(20),
+        TextColumn("{task.completed}/{task.total} {task.fields[status]}", markup=False),
+    )
+    return Progress(*columns, console=console, transient=True, disable=disable)
 
 
 def changed_settings(texts: list[str]) -> dict[str, str]:

@@ -8,33 +8,33 @@ share of every batch.
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from PIL.Image import Image, Transpose
 from torch import Tensor, distributed, nn
 from torch.utils.data import DataLoader, Dataset
 
-from nst.backbones import Backbone
 from nst.images import PICTURE_SUFFIXES, BadPicture, fit, open_picture, resized, to_tensor
-from nst.losses import content_loss, gram_matrix, style_loss, total_variation
 from nst.machine import PRECISIONS, calibration, prepare, processors
+from nst.names import Problem
 from nst.networks import TransformerNetwork
-from nst.steps import Losses, Term, versions
+from nst.objective import Objective
+from nst.steps import Losses, versions
 from nst.training import TrainingRecipe
 
 FEWEST_PHOTOS = 16
 RECENT = 100  # steps whose mean losses are reported
 
 
-class BadTraining(ValueError):
-    """A training that cannot start; the message says why and what would work."""
+class BadTraining(Problem):
+    """A training that cannot start or go on; the message says why and what would work."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,15 @@ class Fleet:
     rank: int
     count: int
     device: torch.device
+    precision: str
+
+    def any(self, here: bool) -> bool:
+        """Whether it is so in any of the processes, which all must ask."""
+        if self.count == 1:
+            return here
+        answer = torch.tensor(int(here), device=self.device)
+        distributed.all_reduce(answer, distributed.ReduceOp.MAX)
+        return bool(answer)
 
     @property
     def leads(self) -> bool:
@@ -118,85 +127,23 @@ class Fleet:
 @contextmanager
 def fleet(device: torch.device) -> Iterator[Fleet]:
     """Joins the processes of `torchrun`, if it started this one."""
+    prepare()
     count = int(os.environ.get("WORLD_SIZE", 1))
     if count == 1:
-        yield Fleet(0, 1, device)
+        yield Fleet(0, 1, device, calibration().precision)
         return
+    torch.set_num_threads(max(1, processors() // int(os.environ["LOCAL_WORLD_SIZE"])))
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        yield Fleet(distributed.get_rank(), count, device)
+        rank = distributed.get_rank()
+        chosen = [calibration().precision if rank == 0 else ""]  # the same for all
+        distributed.broadcast_object_list(chosen)
+        yield Fleet(rank, count, device, chosen[0])
     finally:
         distributed.destroy_process_group()
-
-
-@dataclass(frozen=True)
-class Objective:
-    """The losses of a training, for one painting (Johnson et al. 2016, section 3.2)."""
-
-    recipe: TrainingRecipe
-    backbone: Backbone
-    targets: Mapping[str, Tensor]
-
-    @classmethod
-    @torch.no_grad()
-    def of(
-        cls, painting: Image, recipe: TrainingRecipe, device: torch.device, dtype: torch.dtype
-    ) -> Self:
-        """With the Gram matrices of the painting at `style.scale` times the crops' side."""
-        backbone = Backbone(**recipe.backbone.model_dump(), dtype=dtype, device=device)
-        side = recipe.data.side * recipe.style.scale
-        image = to_tensor(resized(painting, fit(painting.size, side)), device)
-        found = backbone.features(image, recipe.layers)
-        targets = {name: gram_matrix(found[name]) for name in recipe.style.layers}
-        return cls(recipe, backbone, targets)
-
-    def evaluate(
-        self, photos: Tensor, painted: Tensor, again: Tensor, ramp: float = 1.0
-    ) -> tuple[Tensor, Losses]:
-        """The mean total of pictures, to differentiate, and what it consists of.
-
-        Pictures are (N, 3, H, W) in 0..255; `again` is the first one painted from a noisy photo,
-        or (0, 3, H, W). `ramp` is a factor of the style weight.
-        """
-        recipe, count = self.recipe, len(photos)
-        found = self.backbone.features(painted, recipe.layers)
-        with torch.no_grad():
-            wanted = self.backbone.features(photos, recipe.content.layers)
-        layers = {
-            "content": {
-                name: content_loss(found[name], wanted[name], recipe.normalization) / count
-                for name in recipe.content.layers
-            },
-            "style": {
-                name: sum(
-                    style_loss(one, target, recipe.normalization) for one in found[name].split(1)
-                )
-                / count
-                for name, target in self.targets.items()
-            },
-        }
-        sums = {
-            term: sum(getattr(recipe, term).layers[name] * loss for name, loss in losses.items())
-            for term, losses in layers.items()
-        }
-        sums["tv"] = sum(total_variation(one, recipe.tv.kind) for one in painted.split(1)) / count
-        if len(again):
-            sums["stability"] = (again - painted[:1]).square().mean()
-        weights = {term: getattr(recipe, term).weight for term in sums}
-        weights["style"] *= ramp
-        total = sum(weights[term] * value for term, value in sums.items())
-        terms = {
-            term: Term(
-                weights[term] * float(value.detach()),
-                float(value.detach()),
-                {name: float(loss.detach()) for name, loss in layers.get(term, {}).items()},
-            )
-            for term, value in sums.items()
-        }
-        return total, Losses(float(total.detach()), terms)
 
 
 @dataclass(frozen=True)
@@ -229,9 +176,10 @@ def train(
     """Train a network to paint photos like `painting`.
 
     `start` is a network to begin with, `state` a file that a step's `save` wrote, to go on from.
-    With the same machine and number of processes, a resumed training ends with the same bits.
+    On a processor, with the same number of processes, a resumed training ends with the same bits.
 
-    Raises `BadTraining` if the state belongs to another training.
+    Raises `BadTraining` if the state belongs to another training or a finished one, if `start` has
+    another shape, if the batch cannot be shared evenly, and if the losses grow out of range.
     """
     yield from _Training(painting, photos, recipe, crew, start, state).steps()
 
@@ -248,7 +196,6 @@ class _Training:
         start: TransformerNetwork | None,
         state: Path | None,
     ) -> None:
-        prepare()
         self.photos, self.recipe, self.crew = photos, recipe, crew
         self.total = recipe.iterations(len(photos.paths))
         if recipe.data.batch % crew.count:
@@ -256,7 +203,7 @@ class _Training:
                 f"`data.batch` is {recipe.data.batch}: it must be a multiple of the "
                 f"{crew.count} processes."
             )
-        self.precision = calibration().precision
+        self.precision = crew.precision
         self.dtype = PRECISIONS[self.precision]
         self.objective = Objective.of(painting, recipe, crew.device, self.dtype)
         self.network = self._beginning(start).to(crew.device)
@@ -267,6 +214,8 @@ class _Training:
         self.done, self.seconds, self.recent = 0, 0.0, []
         if state is not None:
             self._restore(state)
+        if self.done >= self.total:
+            raise BadTraining(f"This training is finished: it has its {self.total} steps.")
         self.shared: nn.Module = self.network
         if crew.count > 1:
             self.shared = nn.parallel.DistributedDataParallel(self.network)
@@ -306,7 +255,8 @@ class _Training:
             objective.backward()
             self.optimizer.step()
             self.done += 1
-            self.recent = [*self.recent, losses][-RECENT:]
+            unweighted = {name: term.unweighted for name, term in losses.terms.items()}
+            self.recent = [*self.recent, unweighted][-RECENT:]
             elapsed = time.perf_counter() - began
             self.seconds = seconds_before + elapsed
             yield TrainingStep(
@@ -353,7 +303,6 @@ class _Training:
         return noise.to(photo.device)
 
     def _report(self) -> dict[str, Any]:
-        recent = [losses.terms for losses in self.recent]
         return {
             "settings": self.recipe.model_dump(),
             "iterations": self.done,
@@ -361,8 +310,8 @@ class _Training:
             "photos": len(self.photos.paths),
             "seconds": round(self.seconds, 1),
             "losses": {
-                term: sum(terms[term].unweighted for terms in recent) / len(recent)
-                for term in recent[-1]
+                term: sum(losses[term] for losses in self.recent) / len(self.recent)
+                for term in self.recent[-1]
             },
             "precision": self.precision,
             "device": str(self.crew.device),
@@ -378,6 +327,7 @@ class _Training:
                 "identity": self.identity,
                 "done": self.done,
                 "seconds": self.seconds,
+                "recent": self.recent,
                 "network": self.network.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
             },
@@ -398,7 +348,7 @@ class _Training:
                 f"`{path}` was saved with another painting, other photos or other settings. "
                 "Give the same ones to go on, or start without `--resume`."
             )
-        self.done, self.seconds = kept["done"], kept["seconds"]
+        self.done, self.seconds, self.recent = kept["done"], kept["seconds"], kept["recent"]
         self.network.load_state_dict(kept["network"])
         self.optimizer.load_state_dict(kept["optimizer"])
 
