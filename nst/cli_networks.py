@@ -17,7 +17,7 @@ import typer
 from pydantic import ValidationError
 
 from nst import card, hub
-from nst.checkpoints import save_checkpoint
+from nst.checkpoints import load_checkpoint, save_checkpoint
 from nst.estimate import duration
 from nst.fast import FastSettings, stylize
 from nst.images import PICTURE_SUFFIXES, BadPicture, open_picture, save_png
@@ -79,7 +79,8 @@ def train(
         if crew.leads:
             skipped = f", {found.skipped} could not be read" if found.skipped else ""
             console.print(f"{len(found.paths)} photos{skipped}")
-        notes = {"style": Path(painting).stem, "recipe": recipe_name, "from": start or ""}
+        earlier = load_checkpoint(output).notes.get("from", "") if resume else start or ""
+        notes = {"style": Path(painting).stem, "recipe": recipe_name, "from": earlier}
         steps = run(picture, found, recipe, crew, start=begin, state=state if resume else None)
         with closing(steps):
             _follow(steps, crew, output, notes)

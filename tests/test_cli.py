@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 import nst.cli
 import nst.gallery
+import nst.terminal
 from nst.images import read_report, save_png
 from nst.presets import DEFAULT, all_presets, get
 from nst.recipe import Recipe
@@ -310,7 +311,8 @@ def test_presets_as_json_can_be_read_back():
 
 def test_the_gallery_renders_a_preset_at_its_own_settings(tmp_path, monkeypatch):
     small = get(DEFAULT).recipe.but({"size": 64}).with_iterations(6)
-    monkeypatch.setattr(nst.cli, "get", lambda n: get(n).model_copy(update={"recipe": small}))
+    preset = get(DEFAULT).model_copy(update={"recipe": small})
+    monkeypatch.setattr(nst.cli, "all_presets", lambda: {DEFAULT: preset})
     result = CliRunner().invoke(nst.cli.app, ["gallery", DEFAULT, "-o", str(tmp_path / "new")])
     assert result.exit_code == 0, result.stderr
     with Image.open(tmp_path / "new" / f"{DEFAULT}.webp") as picture:
@@ -330,7 +332,7 @@ def test_an_unknown_preset_is_not_rendered(tmp_path):
 def test_the_progress_fits_a_terminal_of_80_columns(here, monkeypatch):
     terminal = io.StringIO()
     console = Console(file=terminal, force_terminal=True, width=80, highlight=False)
-    monkeypatch.setattr(nst.cli, "console", console)
+    monkeypatch.setattr(nst.terminal, "console", console)
     arguments = ["stylize", "photo.png", "starry_night", "-o", "r.png", *QUICK]
     result = CliRunner().invoke(nst.cli.app, arguments)
     assert result.exit_code == 0

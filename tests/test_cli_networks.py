@@ -23,6 +23,7 @@ from nst.checkpoints import NOTES_KEY, load_checkpoint, save_checkpoint
 from nst.hub import CATALOG, catalog
 from nst.images import read_report
 from nst.networks import TransformerNetwork
+from nst.presets import paintings
 from nst.terminal import check_output
 from nst.training import TrainingRecipe
 
@@ -225,7 +226,7 @@ def test_after_a_crash_no_step_is_logged_twice(album, tmp_path, monkeypatch):
     ahead = log.read_bytes()
     with monkeypatch.context() as patch:
         halted(patch, 13)
-        done(*begin(album, output, iterations=30))
+        done(*begin(album, output, "--force", iterations=30))
     log.write_bytes(ahead)
     done(*begin(album, output, "--resume", iterations=30))
     assert [row["step"] for row in rows_of(log)] == ["10", "20", "30"]
@@ -239,7 +240,7 @@ def test_control_c_in_the_first_step_keeps_it(album, tmp_path, monkeypatch):
 
 def test_a_new_training_begins_a_new_log(album, tmp_path):
     for iterations in (11, 3):
-        done(*begin(album, tmp_path / "w.safetensors", iterations=iterations))
+        done(*begin(album, tmp_path / "w.safetensors", "--force", iterations=iterations))
     assert [row["step"] for row in rows_of(tmp_path / "w.csv")] == ["3"]
 
 
@@ -627,3 +628,30 @@ def test_the_bundled_ones_come_first():
     assert kinds == sorted(kinds, reverse=True)
     assert kinds[0]
     assert all(row["cached"] for row in rows if not row["repository"])
+
+
+def test_nothing_of_the_users_is_overwritten_by_a_training(album, tmp_path):
+    output = tmp_path / "w.safetensors"
+    (tmp_path / "w.csv").write_text("mine")
+    assert "`--force` overwrites" in refused(*begin(album, output, iterations=2))
+    assert (tmp_path / "w.csv").read_text() == "mine"
+    assert not output.exists()
+
+
+def test_the_painting_is_not_overwritten_by_the_samples(album, tmp_path):
+    copy = tmp_path / "w.png"
+    copy.write_bytes(paintings()["starry_night"].path.read_bytes())
+    before = copy.read_bytes()
+    given = [str(part) for part in begin(album, tmp_path / "w.safetensors", "--force")]
+    given[1] = str(copy)
+    assert "would be overwritten" in refused(*given)
+    assert copy.read_bytes() == before
+
+
+def test_the_output_does_not_lie_among_the_photos(album):
+    assert "among the photos" in refused(*begin(album, album / "w.safetensors", iterations=2))
+
+
+def test_a_path_that_looks_like_markup_is_printed(here):
+    arguments = ["-o", "out[b].png", "--size", "64", "--checkpoint", "w.safetensors"]
+    assert "out[b].png" in done("fast", "cat", *arguments)

@@ -1,6 +1,7 @@
 """What the main page answers: runs of the engines, as its outputs, and checks before them."""
 
 import logging
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -9,13 +10,11 @@ from typing import Any
 import gradio as gr
 from PIL.Image import Image
 
-from nst.backbones import NoWeights
-from nst.checkpoints import BadCheckpoint
 from nst.estimate import Estimate, TooLarge, describe, duration
 from nst.fast import FastSettings
-from nst.hub import HubProblem, Loaded, load, offered
+from nst.hub import Loaded, cached, load, offered
 from nst.images import BadPicture, fit, open_picture
-from nst.names import UnknownName
+from nst.names import Problem
 from nst.outputs import TimeLapse
 from nst.pages import instant, link
 from nst.pages.dials import NAMES, apply, blamed, changes
@@ -33,15 +32,6 @@ PAINT, REFINE = "Stylize", "Refine"  # what the button does, from the photo or f
 PREVIEW_SIDE = 768  # of pictures sent while it is being painted
 MOST_SECONDS = 1800  # a visitor may not hold the only slot longer
 OUTPUTS = 9  # of a run, in the order of `nst.pages.live`
-EXPECTED = (
-    BadCheckpoint,
-    BadPicture,
-    BadSetting,
-    HubProblem,
-    NoWeights,
-    TooLarge,
-    UnknownName,
-)
 
 
 @dataclass(frozen=True)
@@ -70,7 +60,7 @@ class Answers:
             recipe = apply(chosen, changed)
             sizes = (_opened(photo).size, _opened(painting).size)
             return f"Takes {describe(self.estimate(recipe, *sizes))}.", query
-        except (TypeError, *EXPECTED) as error:
+        except (TypeError, Problem) as error:
             missing = "Choose a photo and a painting."
             return f"⚠ {missing if isinstance(error, TypeError) else error}", gr.skip()
 
@@ -86,6 +76,7 @@ class Answers:
     def prepare(self, request: gr.Request, *_: Any) -> tuple[Any, ...]:
         """The page while a run waits for its turn."""
         self.runs.begin(request)
+        self.runs.turn(request)
         busy = gr.Button("Painting …", interactive=False)
         waits = (
             "<p><b>Starting …</b></p><p class='hint'>One picture is painted at a time; "
@@ -94,8 +85,9 @@ class Answers:
         off = gr.DownloadButton(interactive=False)
         return busy, gr.Button(visible=True), off, off, off, waits
 
-    def rest(self, checkpoint: str, *files: str | None) -> tuple[Any, ...]:
+    def rest(self, request: gr.Request, checkpoint: str, *files: str | None) -> tuple[Any, ...]:
         """The page after a run."""
+        self.runs.end(request)
         again = gr.Button(REFINE if checkpoint else PAINT, interactive=True)
         ready = (gr.DownloadButton(interactive=bool(file)) for file in files)
         return again, gr.Button(visible=False), *ready
@@ -104,8 +96,9 @@ class Answers:
         self, request: gr.Request, photo: str, painting: str, preset: str, *values: Any
     ) -> Iterator[tuple[Any, ...]]:
         """Paint the photo in the style of the painting; from a checkpoint's result, if any."""
+        run = self.runs.of(request) or threading.Event()
         try:
-            if self.runs.stopped(request):  # while it waited for its turn
+            if run.is_set():  # while it waited for its turn
                 yield tuple(gr.skip() for _ in range(OUTPUTS))
                 return
             chosen = get(preset)
@@ -115,7 +108,10 @@ class Answers:
             start = None
             if checkpoint:
                 recipe = recipe.but({"start.image": "picture"})
-                loaded = load(offered(checkpoint))
+                entry = offered(checkpoint)
+                if not cached(entry):  # no download may hold the only slot
+                    raise BadSetting("Wait until the style has shown its result, then refine it.")
+                loaded = load(entry)
                 start = last(self.fast(pictures[0], loaded, instant.settings(*how))).picture
             seconds = self.estimate(recipe, *(picture.size for picture in pictures)).seconds
             if seconds > MOST_SECONDS:
@@ -127,12 +123,11 @@ class Answers:
             steps = self.stylize(*pictures, recipe, start=start)
             sources = (preset, *_labels(photo, painting))
             label = "-".join((*sources[1:], preset))
-            stopped = lambda: self.runs.stopped(request)  # noqa: E731
             size = recipe.level_sizes(pictures[0].size)[-1]
             size = fit(size, min(PREVIEW_SIDE, max(size)))
             lapse = TimeLapse(recipe)
-            yield from watched(steps, size, lapse, stopped, sources, label)
-        except EXPECTED as error:
+            yield from watched(steps, size, lapse, run.is_set, sources, label)
+        except Problem as error:
             raise gr.Error(str(error), title="This cannot be painted") from error
         except gr.Error:
             raise
@@ -140,26 +135,30 @@ class Answers:
             logging.exception("A run failed")
             raise gr.Error("Something went wrong here. Please try again.") from error
         finally:
-            self.runs.end(request)
+            self.runs.finish(request, run)
 
     def at_once(
         self, request: gr.Request, photo: str, checkpoint: str, *how: Any
     ) -> Iterator[tuple[Any, ...]]:
         """Paint the photo with a trained network, in one pass."""
         unchanged = tuple(gr.skip() for _ in range(OUTPUTS))
-        if not checkpoint or not photo or self.runs.going(request):
+        if not checkpoint or not photo or self.runs.of(request):
             yield unchanged
             return
         try:
             chosen = instant.settings(*how)
             picture = _opened(photo)
+            turn = self.runs.turn(request)
             for found in instant.fetched(checkpoint):
+                if self.runs.overtaken(request, turn):
+                    yield unchanged
+                    return
                 if isinstance(found, str):
                     yield found, *unchanged[1:]
             result = last(self.fast(picture, found, chosen))
             label = bundled_name(photo, photos()) or "photo"
             yield from instant.shown(result, label)
-        except EXPECTED as error:
+        except Problem as error:
             raise gr.Error(str(error), title="This cannot be painted") from error
         except Exception as error:
             logging.exception("An instant result failed")

@@ -7,11 +7,12 @@ from typing import Any
 import gradio as gr
 
 from nst.hub import bundled, offered
+from nst.names import Problem
 from nst.pages import instant, link
-from nst.pages.answers import EXPECTED, PAINT, REFINE
+from nst.pages.answers import PAINT, REFINE
 from nst.pages.dials import shown
 from nst.pages.live import Runs
-from nst.presets import Preset, all_presets, paintings, photos
+from nst.presets import Preset, all_presets, get, paintings, photos
 
 
 def _selected(name: str, names: Iterable[str]) -> gr.Gallery:
@@ -31,20 +32,21 @@ def by_photo(event: gr.SelectData) -> str:
     return str(list(photos().values())[event.index].path)
 
 
-def by_painting(event: gr.SelectData) -> tuple[Any, ...]:
+def by_painting(preset: str, event: gr.SelectData) -> tuple[Any, ...]:
     """The bundled painting that was clicked on, for the optimization."""
-    return str(list(paintings().values())[event.index].path), *without_style()
+    return str(list(paintings().values())[event.index].path), *without_style(preset)
 
 
 def by_preset(event: gr.SelectData) -> tuple[Any, ...]:
     """The preset that was clicked on: name, words and dials."""
     preset = list(all_presets().values())[event.index]
-    return preset.name, about_preset(preset), *shown(preset.recipe).values(), *without_style()
+    return preset.name, *shown(preset.recipe).values(), *without_style(preset.name)
 
 
-def without_style() -> tuple[Any, ...]:
-    """No checkpoint, its settings hidden, the button as it was, no card chosen."""
-    return "", gr.Group(visible=False), gr.Button(PAINT), gr.Gallery(selected_index=None)
+def without_style(preset: str) -> tuple[Any, ...]:
+    """No checkpoint, its settings hidden, nothing of it chosen, the preset's words."""
+    hidden, none = gr.Group(visible=False), gr.Gallery(selected_index=None)
+    return "", hidden, gr.Button(PAINT), none, None, about_preset(get(preset))
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class StyleChoice:
         self.runs.end(request)
         try:
             return *self._changes(text or ""), gr.skip()
-        except EXPECTED as error:
+        except Problem as error:
             raise gr.Error(str(error), title="This cannot be used") from error
 
     def _changes(self, name: str) -> tuple[Any, ...]:

@@ -1,11 +1,12 @@
 """The instant part of the main page: trained styles, whose results appear at once."""
 
+import html
 import json
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 
 from nst import hub
 from nst.estimate import duration
-from nst.fast import FastSettings
+from nst.fast import COMMON_SIZE, FastSettings
 from nst.images import save_png
 from nst.outputs import fast_summary
 from nst.pages.live import plot
@@ -23,10 +24,11 @@ from nst.presets import paintings
 from nst.recipe import BadSetting
 from nst.steps import Result
 
-DEFAULT_SIZE, MOST_PIXELS_LONG = 768, 2048  # of a result on the page
+LARGEST = 2048  # pixels of the long side of a result on the page
+PATIENCE = 60  # seconds without a byte of a download
 CHOICE = "checkpoint"  # its name in the page's address
 PREFIX = "instant."  # of the names of its settings there
-DEFAULT = FastSettings(size=DEFAULT_SIZE)
+DEFAULT = FastSettings(size=COMMON_SIZE)
 INPUTS = 4  # the checkpoint and its settings
 
 
@@ -57,7 +59,7 @@ def styles() -> Styles:
         )
         with gr.Row():
             size = gr.Number(
-                DEFAULT_SIZE,
+                COMMON_SIZE,
                 label="Picture size",
                 info="pixels of the long side",
                 precision=0,
@@ -86,8 +88,8 @@ def styles() -> Styles:
 
 def settings(strength: float, keep_colors: bool, size: float | None) -> FastSettings:
     """Of the inputs. Raises `BadSetting`."""
-    if size is None or not 64 <= size <= MOST_PIXELS_LONG:
-        raise BadSetting(f"`Picture size` must be 64 to {MOST_PIXELS_LONG} pixels.")
+    if size is None or not 64 <= size <= LARGEST:
+        raise BadSetting(f"`Picture size` must be 64 to {LARGEST} pixels.")
     try:
         return FastSettings(size=int(size), strength=strength, keep_colors=bool(keep_colors))
     except ValidationError as error:
@@ -154,7 +156,13 @@ def fetched(text: str) -> Iterator[str | hub.Loaded]:
     threading.Thread(target=work, daemon=True).start()
     yield bar(0, f"Downloading {entry.title} …")
     while True:
-        found = news.get()
+        try:
+            found = news.get(timeout=PATIENCE)
+        except Empty:
+            raise hub.HubProblem(
+                f"Nothing came of {entry.title} for {PATIENCE} seconds. Try again later; the "
+                "bundled styles need no network."
+            ) from None
         while isinstance(found, tuple) and not news.empty():
             found = news.get()  # only the newest counts
         if isinstance(found, Exception):
@@ -167,10 +175,14 @@ def fetched(text: str) -> Iterator[str | hub.Loaded]:
         yield bar(share, f"Downloading {entry.title}: {done / 1e6:.1f} of {total / 1e6:.1f} MB")
 
 
+def words(report: Mapping[str, Any]) -> str:
+    """What a finished result says above it, as HTML."""
+    return f"<p><b>{html.escape(fast_summary(report))}</b></p>"
+
+
 def shown(result: Result, photo: str) -> Iterator[tuple[Any, ...]]:
     """The page's outputs for an instant result; the files live until they are handed over."""
     report = {"photo": photo, **result.report}
-    words = f"<p><b>{fast_summary(report)}</b></p>"
     name = f"{photo}-{report['checkpoint']['name']}".replace("/", "-").replace(":", "-")
     with TemporaryDirectory() as folder:
         png, notes = Path(folder, f"{name}.png"), Path(folder, f"{name}.json")
@@ -179,4 +191,4 @@ def shown(result: Result, photo: str) -> Iterator[tuple[Any, ...]]:
         pair = (result.photo, result.picture)
         files = (gr.DownloadButton(value=str(path), interactive=True) for path in (png, notes))
         no_lapse = gr.DownloadButton(value=None, interactive=False)
-        yield words, str(png), pair, plot([]), report, *files, no_lapse, gr.skip()
+        yield words(report), str(png), pair, plot([]), report, *files, no_lapse, gr.skip()

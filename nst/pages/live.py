@@ -25,28 +25,44 @@ class Runs:
     def __init__(self) -> None:
         """No runs yet."""
         self._stops: dict[str, threading.Event] = {}
+        self._turns: dict[str, object] = {}
 
     def begin(self, request: gr.Request) -> None:
         """A run is about to wait for its turn."""
         self._stops[str(request.session_hash)] = threading.Event()
 
+    def of(self, request: gr.Request) -> threading.Event | None:
+        """The session's run: an event that is set when it shall stop."""
+        return self._stops.get(str(request.session_hash))
+
     def stop(self, request: gr.Request) -> None:
         """Ends the session's run after its present step."""
-        if found := self._stops.get(str(request.session_hash)):
+        if found := self.of(request):
             found.set()
 
-    def stopped(self, request: gr.Request) -> bool:
-        """Whether the session asked to stop."""
-        found = self._stops.get(str(request.session_hash))
-        return bool(found and found.is_set())
-
-    def going(self, request: gr.Request) -> bool:
-        """Whether the session has a run that goes on or waits for its turn."""
-        return str(request.session_hash) in self._stops
-
     def end(self, request: gr.Request) -> None:
-        """The run is over."""
+        """The session has no run any more."""
         self._stops.pop(str(request.session_hash), None)
+
+    def finish(self, request: gr.Request, run: threading.Event | None) -> None:
+        """This run is over; another that the session began since goes on."""
+        if self.of(request) is run:
+            self.end(request)
+
+    def turn(self, request: gr.Request) -> object:
+        """What the visitor wants to see changes: a slow download must not overtake it."""
+        token = self._turns[str(request.session_hash)] = object()
+        return token
+
+    def overtaken(self, request: gr.Request, token: object) -> bool:
+        """Whether the visitor has chosen something else since."""
+        return self._turns.get(str(request.session_hash)) is not token
+
+    def leave(self, request: gr.Request) -> None:
+        """The visitor is gone."""
+        self.stop(request)
+        self.end(request)
+        self._turns.pop(str(request.session_hash), None)
 
 
 def watched(

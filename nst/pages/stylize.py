@@ -8,7 +8,6 @@ import gradio as gr
 from nst.gallery import example
 from nst.hub import Entry, bundled
 from nst.images import open_picture, resized
-from nst.outputs import fast_summary
 from nst.pages import choices, instant, link
 from nst.pages.answers import PAINT, Answers, Estimator, Instant, Stylizer
 from nst.pages.dials import ITERATIONS, MAIN, NAMES, SHARES, counted, dial, shared, shown
@@ -128,7 +127,7 @@ def page(stylize: Stylizer, estimate: Estimator, fast: Instant) -> gr.Blocks:
         files = [png, settings, lapse]
         outputs = [progress, canvas, slider, losses, used, png, settings, lapse, tabs]
 
-        leave = [styles.checkpoint, styles.controls, go, styles.cards]
+        leave = [styles.checkpoint, styles.controls, go, styles.cards, styles.remote, about]
         in_use = [styles.checkpoint, about, styles.controls, painting, go, stop]
         in_use += [styles.cards, cards, painting_strip, styles.remote]
         place = [*inputs, cards, photo_strip, painting_strip, about]
@@ -143,15 +142,15 @@ def page(stylize: Stylizer, estimate: Estimator, fast: Instant) -> gr.Blocks:
         blocks.load(choices.restored, None, place, **quiet).then(
             answers.at_once, api_name="fast", **flash
         ).then(answers.consider, **think)
-        cards.select(
-            choices.by_preset, None, [preset, about, *dials.values(), *leave], **quiet
-        ).then(answers.consider, **think)
+        cards.select(choices.by_preset, None, [preset, *dials.values(), *leave], **quiet).then(
+            answers.consider, **think
+        )
         reset.click(
             lambda name: list(shown(get(name).recipe).values()), preset, [*dials.values()], **quiet
         ).then(answers.consider, **think)
         photo_strip.select(choices.by_photo, None, photo, **quiet)
-        painting_strip.select(choices.by_painting, None, [painting, *leave], **quiet)
-        painting.upload(choices.without_style, None, leave, **quiet)
+        painting_strip.select(choices.by_painting, preset, [painting, *leave], **quiet)
+        painting.upload(choices.without_style, preset, leave, **quiet)
         for field in (photo, painting):
             field.change(answers.consider, trigger_mode="always_last", **think)
         # Two views of one setting: each follows the other.
@@ -208,7 +207,7 @@ def page(stylize: Stylizer, estimate: Estimator, fast: Instant) -> gr.Blocks:
             trigger_mode="always_last",
             **private,
         ).then(answers.consider, **think)
-        blocks.unload(answers.runs.end)
+        blocks.unload(answers.runs.leave)
         for button, field, chooser in (
             (as_photo, photo, photo_strip),
             (as_painting, painting, painting_strip),
@@ -220,7 +219,7 @@ def page(stylize: Stylizer, estimate: Estimator, fast: Instant) -> gr.Blocks:
                 **quiet,
             )
             if field is painting:
-                fed.then(choices.without_style, None, leave, **quiet)
+                fed.then(choices.without_style, preset, leave, **quiet)
     return blocks
 
 
@@ -230,7 +229,7 @@ def _example(entry: Entry) -> dict[str, Any]:
     picture = open_picture(example(entry))
     photo = resized(open_picture(photos()[kept["photo"]].path), picture.size)
     return {
-        "status": f"<p><b>{fast_summary(kept)}</b></p>",
+        "status": instant.words(kept),
         "picture": str(example(entry)),
         "pair": (photo, picture),
         "report": kept,

@@ -113,7 +113,8 @@ def training_rate(width: int, folder: Path) -> float:
     """Pictures a second of training at 256 pixels, without the first steps."""
     recipe = training("ours").recipe.but({"network.width": width})
     painting = open_picture(paintings()["starry_night"].path)
-    steps = train(painting, find_photos(folder), recipe, Fleet(0, 1, device()))
+    crew = Fleet(0, 1, device(), calibration().precision)
+    steps = train(painting, find_photos(folder), recipe, crew)
     seconds = [step.seconds for step in islice(steps, TRAINING_STEPS)]
     skipped = TRAINING_STEPS // 3
     spent = seconds[-1] - seconds[skipped - 1]
