@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from nst.checkpoints import BadCheckpoint
+from nst.checkpoints import NOTHING, BadCheckpoint
 from nst.fast import painted
 from nst.hub import Loaded
 from nst.images import fit, open_picture, resized
@@ -84,7 +84,7 @@ def _check_folder(folder: Path, weights: str) -> None:
 
 def _text(loaded: Loaded, repository: str, license_name: str) -> str:
     notes, file = loaded.checkpoint.notes, loaded.path.name
-    run = notes["training"]
+    run, before = notes["training"], notes.get("before", NOTHING)
     credit = paintings().get(notes["style"])
     style = f"{credit.title} ({credit.by}; {credit.license})" if credit else notes["style"]
     picture = f"![{style}]({STYLE_FILE})\n\n" if credit else ""
@@ -113,8 +113,9 @@ python -m nst fast PHOTO -o painted.png --checkpoint {repository}:{file}
 ## Training
 
 {run["iterations"]} steps on crops of {run["photos"]} photos in {run["seconds"]:.0f} seconds
-({run["precision"]}, {run["device"]}, {run["processes"]} process(es)). Mean of the unweighted losses
-over the last steps:
+({run["precision"]}, {run["device"]}, {run["processes"]} process(es)), after
+{before["iterations"]} steps in {before["seconds"]:.0f} seconds of what it began with. Mean of the
+unweighted losses over the last steps:
 
 | loss | value |
 |---|---|

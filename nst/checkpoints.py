@@ -135,6 +135,16 @@ def save_checkpoint(network: TransformerNetwork, path: Path, notes: Mapping[str,
     new.replace(path)
 
 
+NOTHING: Mapping[str, Any] = {"style": "", "iterations": 0, "seconds": 0.0}
+
+
+def trained_before(notes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The style and all the training of a checkpoint, for the notes of one that begins with it."""
+    run, before = notes.get("training", NOTHING), notes.get("before", NOTHING)
+    total = {key: run[key] + before[key] for key in ("iterations", "seconds")}
+    return {"style": notes.get("style", ""), **total}
+
+
 def load_checkpoint(path: Path) -> Checkpoint:
     """A network from a safetensors, PyTorch or ONNX file, on the processor.
 

@@ -17,7 +17,7 @@ import typer
 from pydantic import ValidationError
 
 from nst import card, hub
-from nst.checkpoints import load_checkpoint, save_checkpoint
+from nst.checkpoints import NOTHING, load_checkpoint, save_checkpoint, trained_before
 from nst.estimate import duration
 from nst.fast import FastSettings, stylize
 from nst.images import PICTURE_SUFFIXES, BadPicture, open_picture, save_png
@@ -73,15 +73,19 @@ def train(
     _check_training_files(output, painting, folder, resume, force)
     state = output.with_suffix(".state")
     picture = open_named(painting, paintings())
-    begin = _load(start).checkpoint.network if start else None
+    begin = _load(start).checkpoint if start else None
     found = find_photos(folder)
     with fleet(device()) as crew:
         if crew.leads:
             skipped = f", {found.skipped} could not be read" if found.skipped else ""
             console.print(f"{len(found.paths)} photos{skipped}")
-        earlier = load_checkpoint(output).notes.get("from", "") if resume else start or ""
-        notes = {"style": Path(painting).stem, "recipe": recipe_name, "from": earlier}
-        steps = run(picture, found, recipe, crew, start=begin, state=state if resume else None)
+        if resume:
+            before = load_checkpoint(output).notes.get("before", NOTHING)
+        else:
+            before = trained_before(begin.notes) if begin else NOTHING
+        notes = {"style": Path(painting).stem, "recipe": recipe_name, "before": before}
+        network = begin.network if begin else None
+        steps = run(picture, found, recipe, crew, start=network, state=state if resume else None)
         with closing(steps):
             _follow(steps, crew, output, notes)
 

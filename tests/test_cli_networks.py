@@ -136,7 +136,8 @@ def test_the_weights_of_a_training_can_be_loaded_and_tell_how_they_came_about(tr
     loaded = load_checkpoint(folder / "w.safetensors")
     assert (loaded.network.width, len(loaded.network.blocks), loaded.layout) == (4, 1, "nst")
     notes = loaded.notes
-    assert (notes["style"], notes["recipe"], notes["from"]) == ("starry_night", "ours", "")
+    assert (notes["style"], notes["recipe"]) == ("starry_night", "ours")
+    assert notes["before"]["iterations"] == 0
     report = notes["training"]
     assert (report["iterations"], report["complete"], report["photos"]) == (25, True, 18)
     settings = TrainingRecipe.read(report["settings"])
@@ -259,9 +260,17 @@ def test_resume_with_other_settings_is_refused_and_keeps_everything(trained, alb
         assert (tmp_path / path.name).read_bytes() == path.read_bytes()
 
 
-def test_a_training_can_begin_with_another_checkpoint(here, album):
-    done(*begin(album, "new.safetensors", "--from", "w.safetensors", iterations=1))
-    assert load_checkpoint(Path("new.safetensors")).notes["from"] == "w.safetensors"
+def test_a_training_tells_what_it_began_with_also_after_a_stop(
+    trained, album, tmp_path, monkeypatch
+):
+    output = tmp_path / "new.safetensors"
+    with monkeypatch.context() as patch:
+        halted(patch, 1)
+        done(*begin(album, output, "--from", trained[0] / "w.safetensors", iterations=2))
+    done(*begin(album, output, "--resume", iterations=2))
+    before = load_checkpoint(output).notes["before"]
+    assert (before["style"], before["iterations"]) == ("starry_night", 25)
+    assert before["seconds"] > 0
 
 
 @pytest.mark.parametrize(

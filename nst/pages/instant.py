@@ -13,9 +13,12 @@ from typing import Any
 import gradio as gr
 from pydantic import ValidationError
 
-from nst import hub
+from nst import hub, presets
+from nst.backbones import NETWORKS
+from nst.checkpoints import NOTHING
 from nst.estimate import duration
 from nst.fast import COMMON_SIZE, FastSettings
+from nst.gallery import example
 from nst.images import save_png
 from nst.outputs import fast_summary
 from nst.pages.live import plot
@@ -127,15 +130,36 @@ def about(text: str) -> str:
         return (
             f"**{entry.title}.** {style}. From {where}; license: {entry.license or 'not stated'}."
         )
-    run = hub.load(entry).checkpoint.notes["training"]
+    notes = hub.load(entry).checkpoint.notes
+    run = notes["training"]
     losses = ", ".join(f"{term} {loss:.3g}" for term, loss in run["losses"].items())
     recipe = run["settings"]
     return (
         f"**{entry.title}**, in a fraction of a second. {style}.\n\n*A network of width "
         f"{recipe['network']['width']}, trained here on {run['photos']} photos: "
         f"{run['iterations']} steps of {recipe['data']['batch']} crops in "
-        f"{duration(run['seconds'])}, against {recipe['backbone']['network'].upper()}. "
-        f"Final losses: {losses}.* Press Refine to let the optimization go on from this result."
+        f"{duration(run['seconds'])}{_before(notes)}, against "
+        f"{NETWORKS[recipe['backbone']['network']].title}. "
+        f"Final losses: {losses}.* {_beside(entry)} Press Refine to let the optimization go on "
+        "from this result."
+    )
+
+
+def _before(notes: Mapping[str, Any]) -> str:
+    before = notes.get("before", NOTHING)
+    if not before["iterations"]:
+        return ""
+    return f", after {before['iterations']} that ended with {before['style']}"
+
+
+def _beside(entry: hub.Entry) -> str:
+    """Its scores in the gallery, as shares of the default preset's."""
+    scores = json.loads(example(entry).with_suffix(".json").read_text("utf-8"))["scores"]
+    instant, painted = scores["instant"], scores[presets.DEFAULT]
+    style, content = (f"{instant[term] / painted[term]:.2f}" for term in ("style", "content"))
+    return (
+        f"Beside the preset {presets.get(presets.DEFAULT).title}, its style loss is {style} and "
+        f"its content loss {content} times as large."
     )
 
 

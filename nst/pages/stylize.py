@@ -148,7 +148,7 @@ def page(stylize: Stylizer, estimate: Estimator, fast: Instant) -> gr.Blocks:
         reset.click(
             lambda name: list(shown(get(name).recipe).values()), preset, [*dials.values()], **quiet
         ).then(answers.consider, **think)
-        photo_strip.select(choices.by_photo, None, photo, **quiet)
+        photo_strip.select(choices.by_photo, None, photo, **quiet).then(answers.at_once, **private)
         painting_strip.select(choices.by_painting, preset, [painting, *leave], **quiet)
         painting.upload(choices.without_style, preset, leave, **quiet)
         for field in (photo, painting):
@@ -198,7 +198,7 @@ def page(stylize: Stylizer, estimate: Estimator, fast: Instant) -> gr.Blocks:
             chosen.success(answers.at_once, **private).then(answers.consider, **think)
         gr.on(
             [
-                photo.change,
+                photo.input,  # not `change`: opening a link sets the photo too
                 styles.strength.input,
                 styles.keep_colors.input,
                 styles.size.input,
@@ -220,6 +220,8 @@ def page(stylize: Stylizer, estimate: Estimator, fast: Instant) -> gr.Blocks:
             )
             if field is painting:
                 fed.then(choices.without_style, preset, leave, **quiet)
+            else:
+                fed.then(answers.at_once, **private)
     return blocks
 
 
