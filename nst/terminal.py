@@ -79,7 +79,8 @@ def progress_bar(disable: bool = False) -> Progress:
         BarColumn(20),
         TextColumn("{task.completed}/{task.total} {task.fields[status]}", markup=False),
     )
-    return Progress(*columns, console=console, transient=True, disable=disable)
+    hidden = disable or not console.is_terminal
+    return Progress(*columns, console=console, transient=True, disable=hidden)
 
 
 def changed_settings(texts: list[str]) -> dict[str, str]:
