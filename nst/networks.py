@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 CENTER, SPREAD = 127.5, 63.75  # a picture in 0..255 is read, and written, as (rgb - 127.5) / 63.75
 EPSILON = 1e-5
+TELL_APART = 0.02  # share of a weight
 
 
 class Stage(nn.Module):
@@ -133,3 +134,26 @@ class TransformerNetwork(nn.Module):
         """The picture of the last stage's output, (N, width, H, W), by the last convolution."""
         kernel, bias = self.kernel.to(x.dtype), self.bias.to(x.dtype)
         return F.conv2d(padded(x, kernel), kernel, bias).float() * SPREAD + CENTER
+
+
+@torch.no_grad()
+def widened(network: TransformerNetwork, width: int) -> TransformerNetwork:
+    """Nearly the same function with a multiple of the width, to go on training with.
+
+    Every channel is repeated, and what reads it is shared among the copies (Net2WiderNet; Chen et
+    al. 2016, section 2.3). Noise of `TELL_APART`, from torch's generator, lets copies part.
+    """
+    factor = width // network.width
+    wide = TransformerNetwork(width, len(network.blocks), network.upsampling)
+    state = {}
+    for name, value in network.state_dict().items():
+        shape = wide.state_dict()[name].shape
+        repeats = [after // before for after, before in zip(shape, value.shape, strict=True)]
+        value = value.repeat(repeats)
+        if value.ndim == 4:
+            inputs = 0 if network.upsampling == "transposed" and name.startswith("up") else 1
+            shared = factor if repeats[inputs] > 1 else 1
+            value = value / shared * (1 + TELL_APART * torch.randn_like(value))
+        state[name] = value
+    wide.load_state_dict(state)
+    return wide

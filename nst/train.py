@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from nst.images import PICTURE_SUFFIXES, BadPicture, fit, open_picture, resized, to_tensor
 from nst.machine import PRECISIONS, calibration, prepare, processors
 from nst.names import Problem
-from nst.networks import TransformerNetwork
+from nst.networks import TransformerNetwork, widened
 from nst.objective import Objective
 from nst.steps import Losses, versions
 from nst.training import TrainingRecipe
@@ -175,7 +175,8 @@ def train(
 ) -> Iterator[TrainingStep]:
     """Train a network to paint photos like `painting`.
 
-    `start` is a network to begin with, `state` a file that a step's `save` wrote, to go on from.
+    `start` is a network to begin with; one of half the width, or another whole part, is widened.
+    `state` is a file that a step's `save` wrote, to go on from.
     On a processor, with the same number of processes, a resumed training ends with the same bits.
 
     Raises `BadTraining` if the state belongs to another training or a finished one, if `start` has
@@ -225,6 +226,8 @@ class _Training:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.recipe.seed)
             network = TransformerNetwork(settings.width, settings.blocks)
+            if start is not None and settings.width in range(2 * start.width, 65, start.width):
+                start = widened(start, settings.width)
         if start is not None:
             if (start.width, len(start.blocks)) != (settings.width, settings.blocks):
                 raise BadTraining(

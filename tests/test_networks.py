@@ -5,7 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from nst.networks import UPSAMPLINGS, TransformerNetwork
+import nst.networks
+from nst.networks import UPSAMPLINGS, TransformerNetwork, widened
 
 SIZES = [(16, 16), (20, 36), (40, 24), (8, 64)]
 
@@ -178,3 +179,20 @@ def test_weights_come_from_the_generator_of_torch():
 
     assert torch.equal(drawn(1), drawn(1))
     assert not torch.equal(drawn(1), drawn(2))
+
+
+@pytest.mark.parametrize("upsampling", ["nearest", "transposed"])
+@pytest.mark.parametrize("factor", [2, 3])
+def test_a_widened_network_paints_the_same_but_for_the_noise(monkeypatch, upsampling, factor):
+    torch.manual_seed(3)
+    narrow = TransformerNetwork(4, 2, upsampling)
+    picture = torch.rand(1, 3, 32, 40) * 255
+    with torch.no_grad():
+        expected = narrow(picture)
+        noisy = widened(narrow, 4 * factor)
+        monkeypatch.setattr(nst.networks, "TELL_APART", 0)
+        exact = widened(narrow, 4 * factor)(picture)
+        assert (exact - expected).abs().max() < 0.01
+        assert 0.01 < (noisy(picture) - expected).abs().mean() < expected.std() / 4
+    copies = noisy.down[1].kernel.chunk(factor)
+    assert not torch.equal(copies[0], copies[1])

@@ -701,3 +701,11 @@ def test_two_processes_learn_what_one_learns(folder, tmp_path, cache):
     names = {path.name for path in tmp_path.iterdir()}
     kinds = ("safetensors", "state", "csv", "png")
     assert names == {f"{name}.{kind}" for name in ("one", "two", "half") for kind in kinds}
+
+
+def test_a_training_widens_what_it_begins_with(painting, photos):
+    start, made = TransformerNetwork(4, 1), recipe(network__width=8)
+    (step,) = steps(painting, photos, made, 1, start=start)
+    (again,) = steps(painting, photos, made, 1, start=start)
+    assert step.network.width == 8
+    assert step.losses == again.losses

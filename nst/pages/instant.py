@@ -29,7 +29,6 @@ from nst.steps import Result
 
 LARGEST = 2048  # pixels of the long side of a result on the page
 PATIENCE = 60  # seconds without a byte of a download
-CHOICE = "checkpoint"  # its name in the page's address
 PREFIX = "instant."  # of the names of its settings there
 DEFAULT = FastSettings(size=COMMON_SIZE)
 INPUTS = 4  # the checkpoint and its settings
