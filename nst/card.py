@@ -86,9 +86,13 @@ def _text(loaded: Loaded, repository: str, license_name: str) -> str:
     notes, file = loaded.checkpoint.notes, loaded.path.name
     run, before = notes["training"], notes.get("before", NOTHING)
     credit = paintings().get(notes["style"])
+    title = credit.title if credit else notes["style"]
     style = f"{credit.title} ({credit.by}; {credit.license})" if credit else notes["style"]
     picture = f"![{style}]({STYLE_FILE})\n\n" if credit else ""
     losses = "\n".join(f"| {term} | {loss:.4g} |" for term, loss in run["losses"].items())
+    earlier = ""
+    if before["iterations"]:
+        earlier = f", after {before['iterations']} steps in {before['seconds']:.0f} seconds"
     settings = json.dumps(run["settings"], indent=1)
     return f"""---
 license: {license_name}
@@ -98,7 +102,9 @@ tags:
   - {TAG}
 ---
 
-# {style}: fast style transfer
+# {title}: fast style transfer
+
+{style}
 
 ![Three photos painted by this network]({SAMPLES_FILE})
 
@@ -113,9 +119,7 @@ python -m nst fast PHOTO -o painted.png --checkpoint {repository}:{file}
 ## Training
 
 {run["iterations"]} steps on crops of {run["photos"]} photos in {run["seconds"]:.0f} seconds
-({run["precision"]}, {run["device"]}, {run["processes"]} process(es)), after
-{before["iterations"]} steps in {before["seconds"]:.0f} seconds of what it began with. Mean of the
-unweighted losses over the last steps:
+({run["precision"]}, {run["device"]}){earlier}. Mean of the unweighted losses over the last steps:
 
 | loss | value |
 |---|---|

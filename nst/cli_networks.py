@@ -37,7 +37,7 @@ from nst.terminal import (
 )
 from nst.train import Fleet, TrainingStep, find_photos, fleet
 from nst.train import train as run
-from nst.training import DEFAULT, training
+from nst.training import DEFAULT, TrainingRecipe, training
 
 SAVE_SECONDS = 120  # between two saved states
 LOG_STRIDE = 10  # steps between two lines of the log
@@ -69,8 +69,11 @@ def train(
     Beside the output it keeps its state (.state), its losses (.csv) and sample pictures (.png).
     With several GPUs: `torchrun --nproc-per-node=N -m nst train …`.
     """
-    recipe = training(recipe_name).recipe.but(changed_settings(settings or []))
     _check_training_files(output, painting, folder, resume, force)
+    recipe = training(recipe_name).recipe
+    if resume:
+        recipe = TrainingRecipe.read(load_checkpoint(output).notes["training"]["settings"])
+    recipe = recipe.but(changed_settings(settings or []))
     state = output.with_suffix(".state")
     picture = open_named(painting, paintings())
     begin = _load(start).checkpoint if start else None
@@ -129,6 +132,8 @@ def _follow(
                 if ends or step.seconds - saved > SAVE_SECONDS:
                     saved = step.seconds
                     _keep(step, output, notes)
+                    if not console.is_terminal:
+                        console.print(f"{step.index}/{step.total}: {status}", soft_wrap=True)
             if ends:
                 break
     if crew.leads and step.index < step.total:
@@ -215,7 +220,9 @@ def fast(
             help="A name (see `python -m nst checkpoints`), a file, or owner/name[:file]."
         ),
     ] = next(iter(hub.bundled())),
-    size: Annotated[int | None, typer.Option(help="Pixels of the long side.")] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Of the long side; 512 to 1024 suit the strokes.")
+    ] = None,
     strength: Annotated[float, typer.Option(help="0: the photo, 1: full style.")] = 1.0,
     keep_colors: Annotated[bool, typer.Option("--keep-colors", help="Of the photo.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite.")] = False,
@@ -275,9 +282,9 @@ def _targets(sources: list[Path], output: Path, force: bool) -> list[Path]:
         check_output(output, ".png", [str(sources[0])])
         targets = [output]
     elif output.suffix:
-        raise BadOutput(
-            f"`{output}` must be a folder for several photos, or end with .png for one."
-        )
+        raise BadOutput(f"`{output}` is no folder, and a single result must end with .png.")
+    elif any(output.resolve() == source.parent.resolve() for source in sources):
+        raise BadOutput(f"`{output}` holds the photos. Choose another folder for the results.")
     else:
         try:
             output.mkdir(parents=True, exist_ok=True)

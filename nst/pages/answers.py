@@ -1,8 +1,9 @@
 """What the main page answers: runs of the engines, as its outputs, and checks before them."""
 
+import html
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -17,10 +18,10 @@ from nst.images import BadPicture, fit, open_picture
 from nst.names import Problem
 from nst.outputs import TimeLapse
 from nst.pages import instant, link
-from nst.pages.dials import NAMES, apply, blamed, changes
+from nst.pages.dials import ITERATIONS, NAMES, apply, blamed, changes
 from nst.pages.live import Runs, watched
 from nst.pages.parts import bundled_name
-from nst.presets import get, paintings, photos
+from nst.presets import Preset, get, paintings, photos
 from nst.recipe import BadSetting, Recipe
 from nst.steps import Step, last
 
@@ -29,6 +30,7 @@ Estimator = Callable[[Recipe, tuple[int, int], tuple[int, int]], Estimate]
 Instant = Callable[[Image, Loaded, FastSettings], Iterator[Step]]
 
 PAINT, REFINE = "Stylize", "Refine"  # what the button does, from the photo or from a result
+REFINING_STEPS = 40  # at least, from an instant result
 PREVIEW_SIDE = 768  # of pictures sent while it is being painted
 MOST_SECONDS = 1800  # a visitor may not hold the only slot longer
 OUTPUTS = 9  # of a run, in the order of `nst.pages.live`
@@ -57,7 +59,7 @@ class Answers:
                 checkpoint,
                 changed | extra,
             )
-            recipe = apply(chosen, changed)
+            recipe = _planned(chosen, changed, checkpoint, how)
             sizes = (_opened(photo).size, _opened(painting).size)
             return f"Takes {describe(self.estimate(recipe, *sizes))}.", query
         except (TypeError, Problem) as error:
@@ -103,11 +105,10 @@ class Answers:
                 return
             chosen = get(preset)
             values, checkpoint, how = _split(values)
-            recipe = apply(chosen, changes(chosen, values))
+            recipe = _planned(chosen, changes(chosen, values), checkpoint, how)
             pictures = _both(photo, painting)
             start = None
             if checkpoint:
-                recipe = recipe.but({"start.image": "picture"})
                 entry = offered(checkpoint)
                 if not cached(entry):  # no download may hold the only slot
                     raise BadSetting("Wait until the style has shown its result, then refine it.")
@@ -138,7 +139,13 @@ class Answers:
             self.runs.finish(request, run)
 
     def at_once(
-        self, request: gr.Request, photo: str, checkpoint: str, *how: Any
+        self,
+        request: gr.Request,
+        photo: str,
+        checkpoint: str,
+        strength: float,
+        keep_colors: bool,
+        size: float,
     ) -> Iterator[tuple[Any, ...]]:
         """Paint the photo with a trained network, in one pass."""
         unchanged = tuple(gr.skip() for _ in range(OUTPUTS))
@@ -146,7 +153,7 @@ class Answers:
             yield unchanged
             return
         try:
-            chosen = instant.settings(*how)
+            chosen = instant.settings(strength, keep_colors, size)
             picture = _opened(photo)
             turn = self.runs.turn(request)
             for found in instant.fetched(checkpoint):
@@ -159,10 +166,30 @@ class Answers:
             label = bundled_name(photo, photos()) or "photo"
             yield from instant.shown(result, label)
         except Problem as error:
+            yield f"<p><b>⚠ {html.escape(str(error))}</b></p>", *unchanged[1:]
             raise gr.Error(str(error), title="This cannot be painted") from error
         except Exception as error:
             logging.exception("An instant result failed")
             raise gr.Error("Something went wrong here. Please try again.") from error
+
+
+def _planned(
+    preset: Preset, changed: Mapping[str, Any], checkpoint: str, how: Sequence[Any]
+) -> Recipe:
+    """The recipe of a run. From an instant result it works at that size, and on the finest scale.
+
+    Coarse scales would blur the result away. What the visitor set is kept. Raises `BadSetting`.
+    """
+    recipe = apply(preset, changed)
+    if not checkpoint:
+        return recipe
+    own: dict[str, object] = {"start.image": "picture"}
+    if "size" not in changed:
+        own["size"] = instant.settings(*how).size
+    if not any(name == ITERATIONS or name.startswith("pyramid.") for name in changed):
+        steps = max(REFINING_STEPS, recipe.pyramid.iterations[-1])
+        own |= {"pyramid.scales": (1.0,), "pyramid.iterations": (steps,)}
+    return recipe.but(own)
 
 
 def _split(values: Sequence[Any]) -> tuple[Sequence[Any], str, Sequence[Any]]:

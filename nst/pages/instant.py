@@ -92,6 +92,8 @@ def settings(strength: float, keep_colors: bool, size: float | None) -> FastSett
     """Of the inputs. Raises `BadSetting`."""
     if size is None or not 64 <= size <= LARGEST:
         raise BadSetting(f"`Picture size` must be 64 to {LARGEST} pixels.")
+    if strength is None:
+        raise BadSetting("`Strength` must be 0 to 1.")
     try:
         return FastSettings(size=int(size), strength=strength, keep_colors=bool(keep_colors))
     except ValidationError as error:

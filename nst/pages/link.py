@@ -73,7 +73,6 @@ def read(query: Mapping[str, str]) -> Place:
 
     preset = all_presets()[known("preset", all_presets(), DEFAULT)]
     photo = known("photo", photos(), PHOTO)
-    painting = known("painting", paintings(), PAINTING)
     own = ("preset", "photo", "painting")
     settings = {k: v for k, v in query.items() if k not in own and _is_setting(k)}
     checkpoint = "" if settings or "preset" in query else next(iter(bundled()))
@@ -82,6 +81,8 @@ def read(query: Mapping[str, str]) -> Place:
             checkpoint = offered(query["checkpoint"]).name
         except (UnknownName, HubProblem):
             lost.append("checkpoint")
+    style = offered(checkpoint).style if checkpoint else PAINTING
+    painting = known("painting", paintings(), style if style in paintings() else PAINTING)
     chosen, lost_instant = instant.read(query)
     lost += lost_instant
     good = _usable(preset, settings)

@@ -25,7 +25,7 @@ from nst.machine import PRECISIONS, calibration, device, prepare
 from nst.presets import paintings, photos
 from nst.train import Fleet, find_photos, train
 from nst.training import training
-from tests.benchmarks.run import ROOT, bound
+from tests.benchmarks.run import ROOT, bound, wait_for
 
 SIZE, REPEATS, TRAINING_STEPS = (1024, 768), 9, 12
 LARGE = """
@@ -92,21 +92,15 @@ def first_call() -> float:
     command = [sys.executable, "app.py"]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as server:
         try:
-            client = _connected(f"http://127.0.0.1:{port}")
+            url = f"http://127.0.0.1:{port}"
+            wait_for(f"{url}/config", server)
+            client = Client(url, verbose=False)
             photo = handle_file(photos()["cat"].path)
             start = time.perf_counter()
             client.predict(photo, "starry-night", 1.0, False, 1024, api_name="/fast")
             return time.perf_counter() - start
         finally:
             server.terminate()
-
-
-def _connected(url: str) -> Client:
-    while True:
-        try:
-            return Client(url, verbose=False)
-        except (OSError, ValueError):
-            time.sleep(0.1)
 
 
 def training_rate(width: int, folder: Path) -> float:

@@ -109,15 +109,23 @@ def start_up() -> float:
         [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL
     ) as server:
         try:
-            while True:
-                try:
-                    with urllib.request.urlopen(f"http://127.0.0.1:{port}/config") as page:
-                        page.read()
-                    return time.perf_counter() - start
-                except OSError:
-                    time.sleep(0.05)
+            wait_for(f"http://127.0.0.1:{port}/config", server)
+            return time.perf_counter() - start
         finally:
             server.terminate()
+
+
+def wait_for(url: str, server: subprocess.Popen) -> None:
+    """Until the server answers."""
+    while True:
+        try:
+            with urllib.request.urlopen(url) as page:
+                page.read()
+            return
+        except OSError:
+            if server.poll() is not None:
+                raise RuntimeError("the server ended before it answered") from None
+            time.sleep(0.05)
 
 
 def preset_seconds(name: str) -> float:
