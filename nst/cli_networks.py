@@ -221,7 +221,7 @@ def fast(
         ),
     ] = next(iter(hub.bundled())),
     size: Annotated[
-        int | None, typer.Option(help="Of the long side; 512 to 1024 suit the strokes.")
+        int | None, typer.Option(help="Long side; 512 to 1024 suits the strokes.")
     ] = None,
     strength: Annotated[float, typer.Option(help="0: the photo, 1: full style.")] = 1.0,
     keep_colors: Annotated[bool, typer.Option("--keep-colors", help="Of the photo.")] = False,

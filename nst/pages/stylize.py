@@ -148,7 +148,7 @@ def page(stylize: Stylizer, estimate: Estimator, fast: Instant) -> gr.Blocks:
         reset.click(
             lambda name: list(shown(get(name).recipe).values()), preset, [*dials.values()], **quiet
         ).then(answers.consider, **think)
-        photo_strip.select(choices.by_photo, None, photo, **quiet).then(answers.at_once, **private)
+        photo_strip.select(choices.by_photo, None, photo, **quiet)
         painting_strip.select(choices.by_painting, preset, [painting, *leave], **quiet)
         painting.upload(choices.without_style, preset, leave, **quiet)
         for field in (photo, painting):
@@ -189,7 +189,8 @@ def page(stylize: Stylizer, estimate: Estimator, fast: Instant) -> gr.Blocks:
             scroll_to_output=True,
             api_name="stylize",
         )
-        run.then(answers.rest, [styles.checkpoint, *files], [go, stop, *files], **quiet)
+        for ended in (run.success, run.failure):  # `then` does not follow a failure here
+            ended(answers.rest, [styles.checkpoint, *files], [go, stop, *files], **quiet)
         stop.click(answers.runs.stop, None, None, **quiet)
         for chosen in (
             styles.cards.select(styled.bundled, None, in_use, cancels=[run], **quiet),
@@ -198,7 +199,7 @@ def page(stylize: Stylizer, estimate: Estimator, fast: Instant) -> gr.Blocks:
             chosen.success(answers.at_once, **private).then(answers.consider, **think)
         gr.on(
             [
-                photo.input,  # not `change`: opening a link sets the photo too
+                photo.change,
                 styles.strength.input,
                 styles.keep_colors.input,
                 styles.size.input,
@@ -220,8 +221,6 @@ def page(stylize: Stylizer, estimate: Estimator, fast: Instant) -> gr.Blocks:
             )
             if field is painting:
                 fed.then(choices.without_style, preset, leave, **quiet)
-            else:
-                fed.then(answers.at_once, **private)
     return blocks
 
 

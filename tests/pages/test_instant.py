@@ -109,9 +109,9 @@ def test_a_damaged_link_still_shows_something(visit, bad):
 
 def test_the_files_of_an_instant_result_carry_its_settings(visit, tmp_path):
     page = visit("instant.size=256")
-    expect(page.locator("#status")).to_contain_text(f"{FIRST}: 256 ×")
+    choose(page, STYLES[1])
     report = read_report(downloaded(page, "#png", tmp_path))
-    assert report["checkpoint"]["name"] == FIRST
+    assert report["checkpoint"]["name"] == STYLES[1]
     assert report["settings"] == {"size": 256, "strength": 1.0, "keep_colors": False}
     assert report == json.loads(downloaded(page, "#json", tmp_path).read_text("utf-8"))
     expect(page.locator("#lapse")).to_be_disabled()
@@ -131,10 +131,34 @@ def test_refine_starts_from_the_instant_result(visit, engine, tmp_path):
     refined = open_picture(path)
     original = resized(open_picture(photos()["cat"].path), refined.size)
     assert difference(refined, instant) < difference(refined, original) / 2
-    assert (
-        read_report(tmp_path / "cat-starry_night-baseline.png")["settings"]["start"]["image"]
-        == "picture"
+    assert read_report(path)["settings"]["start"]["image"] == "picture"
+
+
+def test_refining_keeps_the_size_and_the_details_of_what_is_shown(visit, engine, tmp_path):
+    page = visit(f"checkpoint={FIRST}&photo=cat&instant.size=128")
+    expect(page.locator("#status")).to_contain_text(f"{FIRST}: 128 ×")
+    press_stylize(page)
+    expect(page.locator("#status")).to_contain_text("Done: 128 ×", timeout=SLOW)
+    recipe = read_report(downloaded(page, "#png", tmp_path))["settings"]
+    assert recipe["pyramid"]["scales"] == [1.0]
+
+
+def test_a_style_that_cannot_be_had_leaves_a_usable_page(visit, engine, monkeypatch):
+    """Nothing listens on that port, as if there were no network."""
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(
+        "huggingface_hub.file_download.HUGGINGFACE_CO_URL_TEMPLATE",
+        "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}",
+        raising=False,
     )
+    page = visit("checkpoint=candy&photo=cat")
+    expect(page.locator("#status")).to_contain_text("The bundled checkpoints need no network.")
+    page.locator("#go").click()
+    expect(page.get_by_test_id("toast-body").last).to_contain_text("Wait until the style")
+    expect(page.locator("#go")).to_have_text("Refine")
+    expect(page.locator("#go")).to_be_enabled()
+    choose(page, STYLES[1])
+    assert engine.started == 0
 
 
 def test_a_preset_or_a_painting_leaves_the_instant_styles(visit):

@@ -420,3 +420,11 @@ def test_files_of_the_repository_are_not_served(server):
         with pytest.raises(HTTPError) as refused:
             urlopen(f"{server.url}gradio_api/file={Path(name).resolve()}")
         assert refused.value.code in (403, 404)
+
+
+def test_a_run_that_is_refused_leaves_a_usable_page(visit, engine):
+    page = visit("preset=baseline&size=2000&iterations=9000")
+    page.locator("#go").click()
+    expect(page.get_by_test_id("toast-body").last).to_contain_text("the limit is 30 min")
+    wait_for_the_end(page)
+    assert engine.started == 0
