@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict
 from hashlib import sha256
 from http import HTTPStatus
@@ -539,23 +540,31 @@ def test_a_full_disk_for_the_checksums_works_or_is_said(server, monkeypatch, wei
     works_or_is_said(lambda: hub.fetch(hub.find(PLACE)), weights)
 
 
-@pytest.fixture
-def mere_user(tmp_path):
+@contextmanager
+def mere_user(folder):
     """Not root, who may write everywhere, in a folder that allows no writing."""
     root = os.geteuid() == 0
-    tmp_path.chmod(0o555)
+    folder.chmod(0o555)
     if root:
         os.seteuid(65534)
-    yield
-    if root:
-        os.seteuid(0)
-    tmp_path.chmod(0o755)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+        folder.chmod(0o755)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
-def test_a_cache_that_may_not_be_written_is_said_in_a_sentence(server, tmp_path, mere_user):
-    assert not os.access(tmp_path, os.W_OK, effective_ids=True)
-    refused(lambda: hub.fetch(hub.find(PLACE)), "cache", "HF_HOME", "bundled")
+def test_a_cache_that_may_not_be_written_is_said_in_a_sentence(server, tmp_path):
+    entry = hub.find(PLACE)
+
+    def fetched_by_a_mere_user():
+        with mere_user(tmp_path):
+            assert not os.access(tmp_path, os.W_OK, effective_ids=True)
+            hub.fetch(entry)
+
+    refused(fetched_by_a_mere_user, "cache", "HF_HOME", "bundled")
     assert server.downloads() == []
 
 

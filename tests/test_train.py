@@ -689,10 +689,12 @@ def test_two_processes_learn_what_one_learns(folder, tmp_path, cache):
     before = TransformerNetwork(4, 1).state_dict()
     moved = far(alone["network"], before)
     assert moved > 0.01
-    assert far(shared["network"], alone["network"]) < 0.02 * moved
-    # Half of each batch, which is what a process sees, would lead elsewhere.
+    # Half of each batch, which is what a process sees, would lead elsewhere. Nothing is exact:
+    # Adam's first steps are as long for gradients that are only rounding, which threads change.
     half, _ = trained([], folder, tmp_path / "half.safetensors", cache, batch=2)
-    assert far(half["network"], alone["network"]) > 0.1 * moved
+    away = far(half["network"], alone["network"])
+    assert away > 0.1 * moved
+    assert far(shared["network"], alone["network"]) < away / 5
     # One of the two writes and speaks.
     for text in (said, said_shared):
         assert text.count("20 photos") == 1
