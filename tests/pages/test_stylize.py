@@ -356,7 +356,7 @@ def test_a_run_that_never_began_leaves_no_picture(visit, engine):
 
 
 def test_a_missing_picture_is_asked_for(visit, engine):
-    page = visit()
+    page = visit("preset=quick")
     page.locator("#painting button[aria-label='Remove Image']").click()
     expect(page.locator("#estimate")).to_contain_text("Choose a photo and a painting")
     page.locator("#go").click()
