@@ -689,12 +689,14 @@ def test_two_processes_learn_what_one_learns(folder, tmp_path, cache):
     before = TransformerNetwork(4, 1).state_dict()
     moved = far(alone["network"], before)
     assert moved > 0.01
-    # Half of each batch, which is what a process sees, would lead elsewhere. Nothing is exact:
-    # Adam's first steps are as long for gradients that are only rounding, which threads change.
+    # The last block's shift vanishes in the next normalization: its gradient is rounding alone,
+    # which Adam makes as long a step of as of any other.
+    for state in (alone, shared):
+        del state["network"]["blocks.0.second.shift"]
+    assert far(alone["network"], shared["network"]) < 1e-4 * moved
+    # Half of each batch, which is what a process sees, would lead elsewhere.
     half, _ = trained([], folder, tmp_path / "half.safetensors", cache, batch=2)
-    away = far(half["network"], alone["network"])
-    assert away > 0.1 * moved
-    assert far(shared["network"], alone["network"]) < away / 5
+    assert far(alone["network"], half["network"]) > 0.1 * moved
     # One of the two writes and speaks.
     for text in (said, said_shared):
         assert text.count("20 photos") == 1
