@@ -90,9 +90,11 @@ def restored(request: gr.Request) -> tuple[Any, ...]:
     if place.lost:
         gr.Warning(f"The link was damaged; not restored: {', '.join(place.lost)}.")
     style = place.checkpoint
+    # A field that is set, even to what it shows, sets off what a visitor's change would.
+    same = (place.photo == link.PHOTO, place.painting == link.first_painting())
     return (
-        str(photos()[place.photo].path),
-        str(paintings()[place.painting].path),
+        gr.skip() if same[0] else str(photos()[place.photo].path),
+        gr.skip() if same[1] else str(paintings()[place.painting].path),
         place.preset.name,
         *shown(place.recipe).values(),
         style,

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from nst.fast import FastSettings
 from nst.gallery import PAINTING, PHOTO
-from nst.hub import HubProblem, bundled, offered
+from nst.hub import Entry, HubProblem, bundled, offered
 from nst.names import UnknownName
 from nst.pages import instant
 from nst.pages.dials import NAMES, apply
@@ -51,6 +51,16 @@ class Place:
     lost: tuple[str, ...] = ()
 
 
+def first_style() -> Entry:
+    """What an empty address shows."""
+    return next(iter(bundled().values()))
+
+
+def first_painting() -> str:
+    """The painting of that style, by name."""
+    return first_style().style
+
+
 def write(
     preset: str, photo: str, painting: str, checkpoint: str, changed: Mapping[str, Any]
 ) -> str:
@@ -75,7 +85,7 @@ def read(query: Mapping[str, str]) -> Place:
     photo = known("photo", photos(), PHOTO)
     own = ("preset", "photo", "painting")
     settings = {k: v for k, v in query.items() if k not in own and _is_setting(k)}
-    checkpoint = "" if settings or "preset" in query else next(iter(bundled()))
+    checkpoint = "" if settings or "preset" in query else first_style().name
     if "checkpoint" in query:
         try:
             checkpoint = offered(query["checkpoint"]).name

@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from nst.gallery import example
-from nst.hub import Entry, bundled
+from nst.hub import Entry
 from nst.images import open_picture, resized
 from nst.pages import choices, instant, link
 from nst.pages.answers import PAINT, Answers, Estimator, Instant, Stylizer
@@ -29,7 +29,7 @@ def page(stylize: Stylizer, estimate: Estimator, fast: Instant) -> gr.Blocks:
     answers = Answers(stylize, estimate, fast)
     styled = choices.StyleChoice(answers.runs)
     default = get(DEFAULT)
-    shown_first = _example(next(iter(bundled().values())))
+    shown_first = _example(link.first_style())
 
     with gr.Blocks(
         title="Neural style transfer", analytics_enabled=False, delete_cache=(600, 3600)
@@ -53,7 +53,7 @@ def page(stylize: Stylizer, estimate: Estimator, fast: Instant) -> gr.Blocks:
                     with gr.Column(min_width=150):
                         painting = picture_field(
                             "Painting",
-                            paintings()[link.PAINTING].path,
+                            paintings()[link.first_painting()].path,
                             sources=["upload", "clipboard"],
                             elem_id="painting",
                         )

@@ -355,8 +355,9 @@ def test_a_run_that_never_began_leaves_no_picture(visit, engine):
     assert engine.started == 1
 
 
-def test_a_missing_picture_is_asked_for(visit, engine):
-    page = visit("preset=quick")
+@pytest.mark.parametrize("query", ["", "preset=quick"])
+def test_a_missing_picture_is_asked_for(visit, engine, query):
+    page = visit(query)
     page.locator("#painting button[aria-label='Remove Image']").click()
     expect(page.locator("#estimate")).to_contain_text("Choose a photo and a painting")
     page.locator("#go").click()
