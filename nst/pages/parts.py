@@ -1,11 +1,14 @@
 """What pages share: the upload field, galleries, the status line and the style sheet."""
 
 import html
+from abc import ABCMeta
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.component_meta import ComponentMeta
+from gradio.data_classes import ImageData
 
 from nst.estimate import duration
 from nst.gallery import PHOTO, example
@@ -59,9 +62,31 @@ THEME = gr.themes.Origin(
 )
 
 
-def picture_field(label: str, value: Path, **options: Any) -> gr.Image:
-    """An input for a photo or a painting, which hands over the file as it came."""
-    field = gr.Image(
+class _NoStub(ComponentMeta):
+    """Makes a component class without the stub file that Gradio writes beside its source."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...], attributes: dict[str, Any]) -> type:
+        return ABCMeta.__new__(cls, name, bases, attributes)
+
+
+class PictureField(gr.Image, metaclass=_NoStub):
+    """Hands over the file as it came: Gradio would open it and answer a broken one itself.
+
+    A class, not a changed instance: Gradio makes a field anew whenever an answer leaves it as it
+    is.
+    """
+
+    is_template = True  # the browser's part is that of `gr.Image`
+
+    def preprocess(self, payload: ImageData | None) -> Any:
+        """The file's path; a picture that was pasted is written to one first."""
+        is_file = payload and payload.path and not (payload.url or "").startswith("data:")
+        return str(payload.path) if is_file else super().preprocess(payload)
+
+
+def picture_field(label: str, value: Path, **options: Any) -> PictureField:
+    """An input for a photo or a painting."""
+    return PictureField(
         str(value),
         label=label,
         type="filepath",
@@ -71,16 +96,6 @@ def picture_field(label: str, value: Path, **options: Any) -> gr.Image:
         webcam_options=gr.WebcamOptions(mirror=False),
         **options,
     )
-    decode = field.preprocess
-
-    # Gradio would open the file and answer a broken one with an error of its own. Here
-    # `open_picture` decides. (A subclass would say this, but Gradio writes a stub file beside it.)
-    def hand_over(payload: Any) -> str | None:
-        is_file = payload and payload.path and not (payload.url or "").startswith("data:")
-        return str(payload.path) if is_file else decode(payload)
-
-    field.preprocess = hand_over
-    return field
 
 
 def _gallery(pictures: list[tuple[str, str]], **options: Any) -> gr.Gallery:
