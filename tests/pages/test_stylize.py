@@ -42,6 +42,7 @@ def wait_for_query(page, **expected):
 def open_settings(page):
     page.locator("#settings > button").click()
     page.locator("#seed input").wait_for()
+    page.wait_for_timeout(500)  # Gradio sets the fields once more, right after it has shown them
 
 
 def value(page, name):
