@@ -6,8 +6,9 @@ means. Gatys et al. 2016, coarse to fine.
 
 import math
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from PIL.Image import Image
@@ -17,7 +18,7 @@ from torch.nn import functional as F
 from nst.backbones import MEAN_RGB, Backbone
 from nst.estimate import estimate, refuse_if_too_large
 from nst.images import cropped, fit, resized, to_picture, to_tensor
-from nst.losses import content_loss, gram_matrix, style_loss, total_variation
+from nst.losses import STYLE_LOSSES, content_loss, style_loss, total_variation
 from nst.machine import PRECISIONS, calibration, device, prepare, release
 from nst.recipe import BadSetting, OptimizerSettings, Recipe
 from nst.steps import Losses, Result, Step, Term, versions
@@ -26,12 +27,16 @@ DIVERGED = 100.0  # times the least loss of a level …
 PATIENCE = 50  # … for more steps in a row than this, or at the level's end
 
 
+# What backbones read in one photo and one painting, for several runs on these two pictures.
+Memory = dict[tuple[Any, ...], Any]
+
+
 @dataclass(frozen=True)
 class Targets:
     """What the result's features are compared with, by layer."""
 
     content: Mapping[str, Tensor]
-    style: Mapping[str, Tensor]
+    style: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -50,12 +55,14 @@ def stylize(
     *,
     start: Image | None = None,
     precision: str | None = None,
+    memory: Memory | None = None,
 ) -> Iterator[Step]:
     """Paint `photo` in the style of `painting`; the last step carries the result.
 
     `start` is the picture that `start.image = "picture"` begins with. `precision` is `float32` or
     `bfloat16`; by default whichever this machine is faster with. The same pictures, recipe,
-    precision and machine give the same result, bit for bit.
+    precision and machine give the same result, bit for bit. Runs on the same two pictures that
+    share a `memory` read each layer of them once.
 
     Raises `BadSetting` if the recipe needs a start picture and has none, `TooLarge` if the run
     would not fit the memory. A run whose numbers overflow ends early with the last good picture
@@ -67,18 +74,38 @@ def stylize(
     precision = precision or calibration().precision
     refuse_if_too_large(recipe, photo.size, painting.size, precision)
     try:
-        yield from _Run(photo, painting, recipe, start, precision).steps()
+        yield from _Run(photo, painting, recipe, start, precision, memory).steps()
     finally:
         release()
+
+
+@torch.no_grad()
+def losses_of(
+    picture: Image, photo: Image, painting: Image, recipe: Recipe, memory: Memory | None = None
+) -> Losses:
+    """What `recipe` would say of a finished picture, at its own size, in float32.
+
+    So that results of different recipes can be compared under one of them.
+    """
+    run = _Run(photo, painting, recipe, None, "float32", memory)
+    targets = run.targets(Level(1, picture.size, 1))
+    return run.evaluate(to_tensor(picture, run.device), targets)[1]
 
 
 class _Run:
     """The state of one run: what all levels share."""
 
     def __init__(
-        self, photo: Image, painting: Image, recipe: Recipe, start: Image | None, precision: str
+        self,
+        photo: Image,
+        painting: Image,
+        recipe: Recipe,
+        start: Image | None,
+        precision: str,
+        memory: Memory | None,
     ) -> None:
         self.photo, self.painting, self.recipe, self.start = photo, painting, recipe, start
+        self.memory = {} if memory is None else memory
         self.precision = precision
         self.device = device()
         self.backbone = Backbone(
@@ -133,21 +160,46 @@ class _Run:
         return noise.to(self.device)
 
     @torch.no_grad()
-    def _targets(self, level: Level) -> Targets:
-        content, style = {}, {}
-        if self.recipe.reads_content:
-            image = to_tensor(resized(self.photo, level.size), self.device)
-            content = self._read(image, self.recipe.content.layers)
-        if self.recipe.reads_style:
-            image = to_tensor(self._painting_at(level), self.device)
-            features = self._read(image, self.recipe.style.layers)
-            style = {name: gram_matrix(f) for name, f in features.items()}
+    def targets(self, level: Level) -> Targets:
+        """What the features of a picture of this level are compared with."""
+        recipe, content, style = self.recipe, {}, {}
+        if recipe.reads_content:
+            photo = resized(self.photo, level.size)
+            content = self._known("photo", photo, recipe.content.layers, _as_it_is)
+        if recipe.reads_style:
+            painting = self._painting_at(level)
+            statistics = STYLE_LOSSES[recipe.style.loss].statistics
+            style = self._known(recipe.style.fit, painting, recipe.style.layers, statistics)
         return Targets(content, style)
 
-    def _read(self, image: Tensor, wanted: Mapping[str, float]) -> dict[str, Tensor]:
-        # All layers of the recipe are named, so that the last one has its own activation.
-        found = self.backbone.features(image, self.recipe.layers)
-        return {name: features for name, features in found.items() if name in wanted}
+    def _known(
+        self,
+        kind: str,
+        picture: Image,
+        layers: Collection[str],
+        statistics: Callable[[Tensor], Any],
+    ) -> dict[str, Any]:
+        """Statistics of the layers of a picture, from the memory as far as it has them."""
+        backbone, last = self.backbone, self.recipe.layers[-1]
+        own = dict.fromkeys(layers, backbone.activation) | {last: backbone.last_activation}
+        keys = {
+            name: (
+                kind,
+                picture.size,
+                statistics,
+                name,
+                replace(backbone, last_activation=own[name]),
+            )
+            for name in layers
+        }
+        missing = [name for name in layers if keys[name] not in self.memory]
+        if missing:
+            # Where the last layer has its own activation, it must be named to be the last.
+            alike = backbone.activation == backbone.last_activation
+            read = missing if alike else self.recipe.layers
+            found = backbone.features(to_tensor(picture, self.device), read)
+            self.memory |= {keys[name]: statistics(found[name]) for name in missing}
+        return {name: self.memory[keys[name]] for name in layers}
 
     def _painting_at(self, level: Level) -> Image:
         side = max(level.size) * self.recipe.style.scale
@@ -159,7 +211,7 @@ class _Run:
     def _optimize(self, image: Tensor, level: Level) -> Iterator[tuple[Losses, Tensor, str]]:
         """Losses before each step, the picture after it, and a warning if that was the last."""
         settings = self.recipe.optimizer
-        targets = self._targets(level)
+        targets = self.targets(level)
         variable = image.clone().requires_grad_()
         optimizer = _optimizer(settings, variable)
         best, least, worse = image.clone(), math.inf, 0
@@ -168,7 +220,7 @@ class _Run:
                 settings, index, level.iterations, variable.numel()
             )
             optimizer.zero_grad()
-            objective, losses = self._evaluate(variable, targets)
+            objective, losses = self.evaluate(variable, targets)
             if losses.total < least:
                 best.copy_(variable.detach())
                 least = losses.total
@@ -188,7 +240,7 @@ class _Run:
                 return
             yield losses, variable.detach(), ""
 
-    def _evaluate(self, image: Tensor, targets: Targets) -> tuple[Tensor, Losses]:
+    def evaluate(self, image: Tensor, targets: Targets) -> tuple[Tensor, Losses]:
         """The total, to differentiate, and what it consists of."""
         recipe = self.recipe
         found = self.backbone.features(image, recipe.layers)
@@ -198,7 +250,7 @@ class _Run:
                 for name, target in targets.content.items()
             },
             "style": {
-                name: style_loss(found[name], target, recipe.normalization)
+                name: style_loss(found[name], target, recipe.normalization, recipe.style.loss)
                 for name, target in targets.style.items()
             },
         }
@@ -266,6 +318,10 @@ class _Run:
         }
         photo = resized(self.photo, self.levels[-1].size)
         return Result(to_picture(image), photo, report, tuple(self.history), warning)
+
+
+def _as_it_is(features: Tensor) -> Tensor:
+    return features
 
 
 def _weighted_sum(values: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:

@@ -21,7 +21,7 @@ from pydantic import (
 
 from nst.backbones import ACTIVATIONS, NETWORKS, POOLINGS, SOURCES, layer_name
 from nst.images import WORKING_SIDE, fit
-from nst.losses import NORMALIZATIONS, VARIATIONS
+from nst.losses import NORMALIZATIONS, STYLE_LOSSES, VARIATIONS
 from nst.names import Problem, UnknownName, pick, suggest
 
 SMALLEST, LARGEST = 64, WORKING_SIDE  # pixels of the long side
@@ -138,6 +138,9 @@ class StyleSettings(Section):
     """How much of the painting is taken over, and what of it."""
 
     weight: Weight = Field(1.0, title="Style weight")
+    loss: one_of("style loss", STYLE_LOSSES) = Field(
+        "gram", title="Style loss", description="what of the painting is matched (Li et al. 2017)"
+    )
     layers: LayerWeights = Field(
         {f"conv{block}_1": 0.2 for block in range(1, 6)},
         title="Style layers",

@@ -1,0 +1,203 @@
+"""Commands that paint many variants: `python -m nst compare | sweep | reproduce`."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nst import compare as comparison
+from nst import reproduce as reproduction
+from nst.compare import Outcome, Progress
+from nst.drawings import comparison_sheet, sweep_sheet
+from nst.estimate import duration
+from nst.gallery import PAINTING, PHOTO
+from nst.images import save_png
+from nst.knobs import varied_names
+from nst.presets import DEFAULT, get, paintings, photos
+from nst.recipe import BadSetting
+from nst.reports import figures, find
+from nst.tables import as_csv, as_tree, row, shown
+from nst.terminal import (
+    BadOutput,
+    changed_settings,
+    check_output,
+    console,
+    errors_are_sentences,
+    open_named,
+    progress_bar,
+)
+from nst.variants import (
+    SWEEP_SIZE,
+    Variant,
+    axis,
+    grid,
+    of_presets,
+    of_values,
+    refuse_if_too_long,
+    seconds,
+)
+
+Photo = Annotated[str, typer.Argument(help="A picture file, or the name of a bundled photo.")]
+Painting = Annotated[str, typer.Argument(help="A picture file, or a bundled painting's name.")]
+Yes = Annotated[bool, typer.Option("--yes", help="However long it takes.")]
+Report = Annotated[
+    Path | None, typer.Option("--report", help="All numbers: .csv, or .json with the settings.")
+]
+
+
+@errors_are_sentences
+def compare(
+    photo: Photo,
+    painting: Painting,
+    presets: Annotated[str | None, typer.Option(help="2 to 6 presets: a,b,c.")] = None,
+    vary: Annotated[
+        str | None, typer.Option(help="Instead: 2 to 6 values of one setting, key=v1,v2,…")
+    ] = None,
+    preset: Annotated[str, typer.Option(help="What `--vary` varies.")] = DEFAULT,
+    size: Annotated[int | None, typer.Option(help="Pixels of the long side, for all.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The sheet, a PNG file.")
+    ] = None,
+    report: Report = None,
+    yes: Yes = False,
+) -> None:
+    """Paint PHOTO and PAINTING with several presets and measure the results."""
+    if (presets is None) == (vary is None):
+        raise BadSetting("Give `--presets a,b,c`, or `--vary key=v1,v2` with `--preset`.")
+    if presets is not None:
+        variants = of_presets([name.strip() for name in presets.split(",") if name.strip()], size)
+    else:
+        variants = of_values(get(preset), axis(vary), size)
+    outcomes = _painted(photo, painting, variants, [(output, ".png")], report, yes)
+    if output:
+        save_png(comparison_sheet(outcomes), output, {})
+        console.print(f"{output}", soft_wrap=True)
+
+
+@errors_are_sentences
+def sweep(
+    photo: Photo,
+    painting: Painting,
+    vary: Annotated[
+        list[str],
+        typer.Option(
+            help=f"key=v1,v2,… once or twice: {', '.join(varied_names()[:6])}, any --set."
+        ),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The grid, a PNG file.")],
+    preset: Annotated[str, typer.Option(help="What is varied.")] = DEFAULT,
+    size: Annotated[int, typer.Option(help="Pixels of the long side.")] = SWEEP_SIZE,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="For all cells.")
+    ] = None,
+    report: Report = None,
+    yes: Yes = False,
+) -> None:
+    """Paint a grid over one or two settings of a preset."""
+    axes = [axis(text) for text in vary]
+    # A size that is varied is not set for all.
+    common = None if any(one.key == "size" for one in axes) else size
+    variants = grid(get(preset), axes, common, changed_settings(settings or []))
+    outcomes = _painted(photo, painting, variants, [(output, ".png")], report, yes)
+    save_png(sweep_sheet(outcomes, axes, get(preset).title), output, {})
+    console.print(f"{output}", soft_wrap=True)
+
+
+@errors_are_sentences
+def reproduce(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Tables and figures; see --list.")
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Every one.")] = False,
+    show: Annotated[bool, typer.Option("--list", help="What there is.")] = False,
+    photo: Annotated[str, typer.Option(help="A picture file or a bundled photo.")] = PHOTO,
+    painting: Annotated[str, typer.Option(help="A picture file or a bundled one.")] = PAINTING,
+    size: Annotated[int, typer.Option(help="Pixels of the long side.")] = reproduction.SIZE,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="A folder; finished runs in it are kept.")
+    ] = None,
+) -> None:
+    """Paint the tables and figures of the reports and say how far they agree."""
+    if show:
+        for name, figure in figures().items():
+            typer.echo(f"{name:24}{figure.title}\n{'':24}{figure.report}, {figure.place}")
+        return
+    if all_ == bool(names):
+        raise BadSetting("Name tables and figures, or give `--all`. `--list` shows them.")
+    if output is None:
+        raise BadOutput("Give a folder with `-o`.")
+    chosen = [find(name) for name in names or figures()]
+    pictures = open_named(photo, photos()), open_named(painting, paintings())
+    output.mkdir(parents=True, exist_ok=True)
+    for figure in chosen:
+        steps = reproduction.paint(figure, *pictures, output, size)
+        outcomes = _watched(steps, figure.name)
+        for outcome in outcomes:
+            if outcome.error:
+                console.print(f"{outcome.variant.title}: {outcome.error}", style="red")
+        kept = json.loads((output / f"{figure.name}.json").read_text("utf-8"))
+        console.print(f"{figure.name}: {kept['agreement']}", soft_wrap=True)
+
+
+def _painted(
+    photo: str,
+    painting: str,
+    variants: Sequence[Variant],
+    outputs: Sequence[tuple[Path | None, str]],
+    report: Path | None,
+    yes: bool,
+) -> tuple[Outcome, ...]:
+    sources = [photo, painting]
+    for path, suffix in outputs:
+        check_output(path, suffix, sources)
+    if report:
+        if report.suffix.lower() not in (".csv", ".json"):
+            raise BadOutput(f"`{report}` must end with .csv or .json.")
+        check_output(report, report.suffix.lower(), sources)
+    pictures = open_named(photo, photos()), open_named(painting, paintings())
+    sizes = pictures[0].size, pictures[1].size
+    foreseen = sum(seconds(variants, *sizes)) if yes else refuse_if_too_long(variants, *sizes)
+    console.print(f"{len(variants)} variants, about {duration(foreseen)}")
+    outcomes = _watched(comparison.run(*pictures, variants), "")
+    _print(outcomes)
+    if report:
+        names = Path(photo).name, Path(painting).name
+        as_json = json.dumps(as_tree(outcomes, *names), indent=1, ensure_ascii=False) + "\n"
+        text = as_csv(outcomes) if report.suffix.lower() == ".csv" else as_json
+        report.write_text(text, "utf-8")
+    return outcomes
+
+
+def _watched(steps: Iterator[Progress], title: str) -> tuple[Outcome, ...]:
+    """The outcomes, with a progress bar. Ctrl-C keeps those that are done."""
+    outcomes: tuple[Outcome, ...] = ()
+    try:
+        with progress_bar() as bar:
+            task = bar.add_task(title, total=1, status="")
+            for at in steps:
+                outcomes = at.outcomes
+                name = at.painting.title if at.painting else ""
+                status = f"{name}, {duration(at.seconds_left)} left"
+                done, total = len(outcomes), len(at.variants)
+                bar.update(task, completed=done, total=total, status=status)
+    except KeyboardInterrupt:
+        if not outcomes:
+            raise typer.Exit(130) from None
+        console.print(f"Stopped; keeping the {len(outcomes)} that are done.")
+    return outcomes
+
+
+def _print(outcomes: Sequence[Outcome]) -> None:
+    for outcome in outcomes:
+        numbers = row(outcome)
+        if outcome.error:
+            console.print(f"{outcome.variant.title}: {outcome.error}", style="red", soft_wrap=True)
+            continue
+        console.print(
+            f"{outcome.variant.title}: content {numbers['content_score']:.0f}, "
+            f"style {numbers['style_score']:.0f} of 100; {shown(numbers['seconds'])} s, "
+            f"total {shown(numbers['total_loss'])}, common {shown(numbers['common_total'])}",
+            soft_wrap=True,
+        )

@@ -1,0 +1,146 @@
+"""Paints the tables and figures of the reports, and says how far they agree.
+
+Results are kept under a key of everything that made them, so that figures share them and a run
+that was stopped goes on where it was.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL.Image import Image
+
+from nst import compare
+from nst.appearance import Appearance
+from nst.claims import agreement, as_trees, verdicts
+from nst.compare import Outcome, Progress
+from nst.images import open_picture, save_png
+from nst.metrics import Measures
+from nst.reports import Figure
+from nst.sheets import Panel, sheet
+from nst.steps import Losses, Result, Term
+from nst.tables import COLUMNS, as_csv, row, shown
+from nst.variants import Variant
+
+SIZE = 256  # pixels, unless somebody says otherwise
+
+
+@dataclass(frozen=True)
+class Store:
+    """Finished variants in a folder, by what made them."""
+
+    folder: Path
+
+    def recall(self, variant: Variant, photo: Image, painting: Image) -> Outcome | None:
+        """A variant that was painted before, if its files are whole."""
+        path = self._path(variant, photo, painting)
+        try:
+            tree = json.loads(path.with_suffix(".json").read_text("utf-8"))
+            picture = open_picture(path)
+        except (OSError, ValueError):
+            return None
+        result = Result(picture, picture, tree["report"], (_losses(tree["last"]),))
+        return Outcome(
+            variant,
+            result,
+            Measures(**tree["measures"]),
+            Appearance(**tree["looks"]),
+            _losses(tree["common"]),
+            tree["measured_by"],
+        )
+
+    def keep(self, outcome: Outcome, photo: Image, painting: Image) -> None:
+        """Writes a new one; the JSON last, so that a whole one has both files."""
+        path = self._path(outcome.variant, photo, painting)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_png(outcome.result.picture, path, dict(outcome.result.report))
+        tree = {
+            "report": outcome.result.report,
+            "last": _tree(outcome.result.history[-1]),
+            "measures": asdict(outcome.measures),
+            "looks": asdict(outcome.looks),
+            "common": _tree(outcome.common),
+            "measured_by": outcome.measured_by,
+        }
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(tree, indent=1), "utf-8")
+        partial.replace(path.with_suffix(".json"))
+
+    def _path(self, variant: Variant, photo: Image, painting: Image) -> Path:
+        made_by = hashlib.sha256(variant.recipe.model_dump_json().encode())
+        for picture in (photo, painting):
+            made_by.update(repr(picture.size).encode() + picture.tobytes())
+        return self.folder / f"{made_by.hexdigest()[:16]}.png"
+
+
+def _tree(losses: Losses) -> dict[str, Any]:
+    terms = {n: [t.weighted, t.unweighted, dict(t.layers)] for n, t in losses.terms.items()}
+    return {"total": losses.total, "terms": terms}
+
+
+def _losses(tree: dict[str, Any]) -> Losses:
+    return Losses(tree["total"], {name: Term(*term) for name, term in tree["terms"].items()})
+
+
+def paint(
+    figure: Figure, photo: Image, painting: Image, folder: Path, size: int | None = SIZE
+) -> Iterator[Progress]:
+    """Paints a figure's variants and writes `NAME.png`, `.json` and `.csv` into `folder`."""
+    store = Store(folder / "results")
+    progress = None
+    for progress in compare.run(
+        photo, painting, figure.variants(size), recall=store.recall, keep=store.keep
+    ):
+        yield progress
+    write(figure, progress.outcomes, folder)
+
+
+def write(figure: Figure, outcomes: tuple[Outcome, ...], folder: Path) -> None:
+    """The sheet, the numbers beside the published ones, and the verdicts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = {outcome.variant.title: row(outcome) for outcome in outcomes}
+    found = verdicts(figure, rows)
+    drawing(figure, outcomes).save(folder / f"{figure.name}.png")
+    (folder / f"{figure.name}.csv").write_text(as_csv(outcomes), "utf-8")
+    tree = {
+        "name": figure.name,
+        "agreement": agreement(found),
+        "claims": as_trees(found),
+        "published": {cell.title: dict(cell.published) for cell in figure.cells},
+        "measured": rows,
+        "sizes": {o.variant.title: o.result.report["size"] for o in outcomes if o.result},
+        "changes": {o.variant.title: [o.variant.preset, o.variant.changes] for o in outcomes},
+    }
+    text = json.dumps(tree, indent=1, ensure_ascii=False)
+    (folder / f"{figure.name}.json").write_text(text + "\n", "utf-8")
+
+
+def drawing(figure: Figure, outcomes: tuple[Outcome, ...]) -> Image:
+    """The captioned sheet of a figure."""
+    rows = {outcome.variant.title: row(outcome) for outcome in outcomes}
+    panels = [
+        Panel(
+            outcome.result.picture if outcome.result else None,
+            outcome.variant.title,
+            tuple(_caption(figure, rows[outcome.variant.title])) or (outcome.error,),
+        )
+        for outcome in outcomes
+    ]
+    found = verdicts(figure, rows)
+    footer = "\n".join([agreement(found), *(f"– {one}" for one in found)])
+    title = f"{figure.title} ({figure.report}, {figure.place})"
+    columns = len(panels) if len(panels) <= 6 else None
+    return sheet(panels, title=title, footer=footer, columns=columns)
+
+
+def _caption(figure: Figure, numbers: dict[str, Any]) -> Iterator[str]:
+    """Measured numbers under a picture, published ones beside them."""
+    if numbers["error"]:
+        return
+    published = next(c.published for c in figure.cells if c.title == numbers["variant"])
+    for name in dict.fromkeys((*published, *figure.columns)):
+        beside = f" (published {shown(published[name])})" if name in published else ""
+        yield f"{COLUMNS[name].label}: {shown(numbers[name])}{beside}"

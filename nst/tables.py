@@ -1,0 +1,132 @@
+"""Numbers of a comparison: one row a variant, one column a number."""
+
+import csv
+import io
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nst.compare import COMMON, Outcome
+from nst.metrics import MEASURES
+from nst.steps import Losses
+
+Value = float | int | str | None
+
+
+@dataclass(frozen=True)
+class Column:
+    """One number of an outcome: its label, what it means, and where it is."""
+
+    label: str
+    help: str
+    value: Callable[[Outcome], Value]
+
+
+def _of_run(key: str) -> Callable[[Outcome], Value]:
+    return lambda outcome: outcome.result.report[key]
+
+
+def _weighted(losses: Losses, term: str) -> float | None:
+    if term == "total":
+        return losses.total
+    return losses.terms[term].weighted if term in losses.terms else None
+
+
+def _loss(term: str) -> Callable[[Outcome], Value]:
+    return lambda outcome: _weighted(outcome.result.history[-1], term)
+
+
+def _common(term: str) -> Callable[[Outcome], Value]:
+    return lambda outcome: _weighted(outcome.common, term)
+
+
+def _measure(name: str) -> Callable[[Outcome], Value]:
+    return lambda outcome: getattr(outcome.measures, name)
+
+
+def _look(name: str) -> Callable[[Outcome], Value]:
+    return lambda outcome: getattr(outcome.looks, name)
+
+
+_TERMS = {"content": "content", "style": "style", "tv": "total variation", "total": "total"}
+_OWN = "as weighted by the variant itself; not comparable between variants that read differently"
+_ALIKE = f"of the finished picture under one objective for all, that of the preset `{COMMON}`"
+
+COLUMNS: Mapping[str, Column] = {
+    "seconds": Column("Seconds", "of the run", _of_run("seconds")),
+    "iterations": Column("Iterations", "of all sizes together", _of_run("iterations")),
+    "seconds_per_iteration": Column(
+        "Seconds an iteration", "on average", _of_run("seconds_per_iteration")
+    ),
+    **{
+        f"{term}_loss": Column(f"{words} loss".capitalize(), _OWN, _loss(term))
+        for term, words in _TERMS.items()
+    },
+    **{
+        f"common_{term}": Column(f"Common {words}", _ALIKE, _common(term))
+        for term, words in _TERMS.items()
+    },
+    **{
+        name if name not in ("content", "style") else f"{name}_score": Column(
+            measure.label, f"{measure.help}; {measure.direction}", _measure(name)
+        )
+        for name, measure in MEASURES.items()
+    },
+    "chroma": Column("Saturation", "mean CIELAB chroma", _look("chroma")),
+    "warmth": Column("Warmth", "mean b of CIELAB: blue below 0, yellow above", _look("warmth")),
+    "detail": Column("Detail", "mean gradient of the lightness", _look("detail")),
+    "measured_by": Column(
+        "Measured by", "the backbone that did not paint", lambda outcome: outcome.measured_by
+    ),
+}
+
+
+def row(outcome: Outcome) -> dict[str, Value]:
+    """All numbers of an outcome by column; None where there is none, as after a failure."""
+    failed = outcome.result is None
+    numbers = {name: None if failed else column.value(outcome) for name, column in COLUMNS.items()}
+    finite = {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in numbers.items()
+    }
+    return {"variant": outcome.variant.title, **finite, "error": outcome.error}
+
+
+def as_csv(outcomes: Sequence[Outcome]) -> str:
+    """The rows, with the names of the columns as the first line."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ["variant", *COLUMNS, "error"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(map(row, outcomes))
+    return text.getvalue()
+
+
+def as_tree(outcomes: Sequence[Outcome], photo: str, painting: str) -> dict[str, Any]:
+    """Rows, settings and versions, for JSON: all that is needed to make it again."""
+    return {
+        "photo": photo,
+        "painting": painting,
+        "common_objective": COMMON,
+        "variants": [
+            {
+                "title": outcome.variant.title,
+                "preset": outcome.variant.preset,
+                "changes": outcome.variant.changes,
+                "photo": outcome.variant.photo,
+                "painting": outcome.variant.painting,
+                "numbers": row(outcome),
+                "report": outcome.result.report if outcome.result else None,
+            }
+            for outcome in outcomes
+        ],
+    }
+
+
+def shown(value: Value) -> str:
+    """A number as tables print it: four digits, no more."""
+    if value is None:
+        return "–"
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.4g}" if abs(value) < 1e5 else f"{value:.4e}".replace("e+0", "e")
