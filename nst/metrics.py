@@ -156,7 +156,6 @@ class Reading:
 
     @cached_property
     def _activations(self) -> tuple[Tensor, Sequence[Tensor]]:
-        # Not inference_mode: backbones keep their weights, and a run could not use those later.
         with torch.no_grad():
             image = to_tensor(self.picture.convert("RGB"), CPU)
             found = Backbone(self.network).features(image, {CONTENT_LAYER, *STYLE_LAYERS})

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent / "presets"
 IMAGES = ROOT / "images"
 GALLERY = ROOT / "gallery"
 DEFAULT = "quick"
+CATALOGS = ("checkpoints.toml", "comparisons.toml")  # beside the presets, but none
 
 
 class BadPreset(Problem):
@@ -92,7 +93,7 @@ def _first_problem(error: ValidationError) -> str:
 
 
 def _files() -> list[Path]:
-    return [path for path in ROOT.glob("*.toml") if path.name != "checkpoints.toml"]
+    return [path for path in ROOT.glob("*.toml") if path.name not in CATALOGS]
 
 
 @cache

@@ -1,0 +1,203 @@
+"""What the pages for many variants answer: runs as their outputs, and checks before them."""
+
+import html
+import json
+import logging
+import math
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import gradio as gr
+import pandas as pd
+
+from nst.compare import Outcome, Progress
+from nst.drawings import comparison_sheet, panel
+from nst.estimate import duration
+from nst.images import open_picture, resized, save_png
+from nst.names import Problem
+from nst.outputs import curve
+from nst.pages.live import PREVIEW_SECONDS, Runs
+from nst.pages.parts import bar
+from nst.sheets import field_for
+from nst.tables import COLUMNS, as_csv, as_tree, row, shown
+from nst.variants import Variant, refuse_if_too_long
+
+Comparer = Callable[..., Iterator[Progress]]
+
+
+@dataclass(frozen=True)
+class Comparing:
+    """The runs of one page: by session, with Stop."""
+
+    compare: Comparer
+    runs: Runs = field(default_factory=Runs)
+
+    def foreseen(self, photo: str | None, painting: str | None, variants: Sequence[Variant]) -> str:
+        """A sentence on what it would take. Raises `Problem`."""
+        pictures = opened(photo, painting)
+        seconds = refuse_if_too_long(variants, *(picture.size for picture in pictures))
+        return f"{len(variants)} results, about {duration(seconds)}."
+
+    def prepare(self, request: gr.Request, *_: Any) -> tuple[Any, ...]:
+        """The page while a run waits for its turn."""
+        self.runs.begin(request)
+        waits = (
+            "<p><b>Starting …</b></p><p class='hint'>One visitor's pictures are painted at a time; "
+            "your place in the queue is shown here.</p>"
+        )
+        return gr.Button(interactive=False), gr.Button(visible=True), waits
+
+    def rest(self, request: gr.Request) -> tuple[Any, ...]:
+        """The page after a run."""
+        self.runs.end(request)
+        return gr.Button(interactive=True), gr.Button(visible=False)
+
+    def watched(
+        self,
+        request: gr.Request,
+        photo: str,
+        painting: str,
+        choose: Callable[[], Sequence[Variant]],
+    ) -> Iterator[tuple[Progress, bool]]:
+        """The progress of a run as far as a page shows it, and whether a result is new.
+
+        Stops when the session says so; what is done stays. Errors become messages.
+        """
+        run = self.runs.of(request) or threading.Event()
+        steps, due, known = None, 0.0, -1
+        try:
+            variants, pictures = choose(), opened(photo, painting)
+            refuse_if_too_long(variants, *(picture.size for picture in pictures))
+            steps = self.compare(*pictures, variants)
+            for at in steps:
+                if run.is_set():
+                    break
+                if len(at.outcomes) > known or at.seconds >= due:
+                    due = at.seconds + PREVIEW_SECONDS
+                    yield at, len(at.outcomes) > known
+                    known = len(at.outcomes)
+        except Problem as error:
+            raise gr.Error(str(error), title="This cannot be painted") from error
+        except gr.Error:
+            raise
+        except Exception as error:
+            logging.exception("A comparison failed")
+            raise gr.Error("Something went wrong here. Please try again.") from error
+        finally:
+            if steps is not None:
+                steps.close()
+            self.runs.finish(request, run)
+
+
+def opened(photo: str | None, painting: str | None) -> tuple[Any, Any]:
+    """Both pictures. Raises `Problem`."""
+    for path, kind in ((photo, "photo"), (painting, "painting")):
+        if not path:
+            raise Problem(f"Choose a {kind} first.")
+    return open_picture(photo), open_picture(painting)
+
+
+def status(at: Progress) -> str:
+    """Progress as HTML."""
+    done, count = len(at.outcomes), len(at.variants)
+    if at.painting is None:
+        failed = sum(bool(outcome.error) for outcome in at.outcomes)
+        words = f"Done: {count} results in {duration(at.seconds)}."
+        words += f" {failed} of them failed." if failed else ""
+        return f"<p><b>{html.escape(words)}</b></p>"
+    where = f"{done + 1} of {count}: {at.painting.title}"
+    if at.step:
+        where += f", step {at.step.index} of {at.step.total}"
+    return bar(at.share, f"{where}, about {duration(at.seconds_left)} left")
+
+
+def stopped(at: Progress) -> str:
+    """What a run that was stopped leaves."""
+    return f"<p><b>Stopped: {len(at.outcomes)} of {len(at.variants)} results.</b></p>"
+
+
+def preview(at: Progress, longest: int = 512) -> Any:
+    """The picture being painted."""
+    if at.step is None:
+        return gr.skip()
+    picture = at.step.picture()
+    share = min(1.0, longest / max(picture.size))
+    return resized(picture, tuple(max(1, round(side * share)) for side in picture.size))
+
+
+def pictures(outcomes: Sequence[Outcome]) -> list[tuple[Any, str]]:
+    """(picture, caption) of each result; a failed one is a field with its error."""
+    found = []
+    for outcome in outcomes:
+        one = panel(outcome)
+        found.append((one.picture or field_for(one), " · ".join((one.caption, *one.lines[:1]))))
+    return found
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """All numbers as an HTML table: a column a variant, a row a number."""
+    rows = [row(outcome) for outcome in outcomes]
+    head = "".join(f"<th scope='col'>{html.escape(r['variant'])}</th>" for r in rows)
+    lines = []
+    for name, column in COLUMNS.items():
+        cells = "".join(f"<td>{html.escape(shown(r[name]))}</td>" for r in rows)
+        label = f"<th scope='row' title='{html.escape(column.help)}'>{column.label}</th>"
+        lines.append(f"<tr>{label}{cells}</tr>")
+    errors = [f"{r['variant']}: {r['error']}" for r in rows if r["error"]]
+    words = "".join(f"<p>⚠ {html.escape(error)}</p>" for error in errors)
+    return f"<div class='numbers'><table><tr><td></td>{head}</tr>{''.join(lines)}</table></div>{words}"
+
+
+def curves(outcomes: Sequence[Outcome]) -> pd.DataFrame:
+    """The weighted totals of all variants, for one plot with logarithms."""
+    rows = [
+        {
+            "step": point["step"],
+            "variant": outcome.variant.title,
+            "log10 of the loss": math.log10(point["loss"]),
+        }
+        for outcome in outcomes
+        if outcome.result
+        for point in _totals(outcome)
+    ]
+    return pd.DataFrame(rows, columns=["step", "variant", "log10 of the loss"])
+
+
+def _totals(outcome: Outcome) -> list[dict[str, Any]]:
+    points = curve(outcome.result.history)
+    # A run with one term has no total beside it.
+    names = {point["term"] for point in points}
+    term = "total" if "total" in names else next(iter(names), "")
+    return [point for point in points if point["term"] == term and point["loss"] > 0]
+
+
+def scores(outcomes: Sequence[Outcome]) -> pd.DataFrame:
+    """Content and style of each result, 0..100."""
+    rows = [
+        {
+            "variant": outcome.variant.title,
+            "content": round(outcome.measures.content, 1),
+            "style": round(outcome.measures.style, 1),
+        }
+        for outcome in outcomes
+        if outcome.measures
+    ]
+    return pd.DataFrame(rows, columns=["variant", "content", "style"])
+
+
+def files(
+    outcomes: Sequence[Outcome], photo: str, painting: str, folder: str | TemporaryDirectory
+) -> tuple[str, str, str]:
+    """The sheet (PNG), the table (CSV) and all settings (JSON), written into `folder`."""
+    sheet, numbers, settings = (
+        Path(folder, name) for name in ("comparison.png", "comparison.csv", "comparison.json")
+    )
+    tree = as_tree(outcomes, photo, painting)
+    save_png(comparison_sheet(outcomes), sheet, {})
+    numbers.write_text(as_csv(outcomes), "utf-8")
+    settings.write_text(json.dumps(tree, indent=1, ensure_ascii=False), "utf-8")
+    return str(sheet), str(numbers), str(settings)
