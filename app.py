@@ -1,4 +1,4 @@
-"""The Spaces entry point: hands the page its engine and launches."""
+"""The Spaces entry point: hands the pages their engines and launches."""
 
 import os
 import threading
@@ -8,20 +8,20 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 import gradio as gr
 from PIL import Image
 
-from nst import fast
+from nst import compare, fast
 from nst.estimate import estimate
 from nst.hub import bundled, load
 from nst.images import MOST_BYTES
 from nst.machine import calibration
 from nst.optimize import stylize
 from nst.pages.parts import CSS, THEME
-from nst.pages.stylize import page
+from nst.pages.site import site
 from nst.steps import last
 
 
 def build() -> gr.Blocks:
     """The whole app, ready to launch."""
-    blocks = page(stylize, estimate, fast.stylize)
+    blocks = site(stylize, estimate, fast.stylize, compare.run)
     blocks.queue(max_size=16)
     return blocks
 

@@ -65,7 +65,8 @@ def _alike(claim: Claim, values: Sequence[float]) -> tuple[str, str]:
 def _extreme(claim: Claim, values: Sequence[float]) -> tuple[str, str]:
     sign = 1 if claim.direction == "up" else -1
     place = sum(sign * value > sign * values[0] for value in values[1:])
-    found = HOLDS if place == 0 else PARTLY if place == 1 else FAILS
+    second = place == 1 and len(values) > 2
+    found = HOLDS if place == 0 else PARTLY if second else FAILS
     return found, f"{shown(values[0])} against {', '.join(map(shown, values[1:]))}"
 
 

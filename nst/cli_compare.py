@@ -72,7 +72,8 @@ def compare(
         variants = of_values(get(preset), axis(vary), size)
     outcomes = _painted(photo, painting, variants, [(output, ".png")], report, yes)
     if output:
-        save_png(comparison_sheet(outcomes), output, {})
+        tree = as_tree(outcomes, Path(photo).name, Path(painting).name)
+        save_png(comparison_sheet(outcomes), output, tree)
         console.print(f"{output}", soft_wrap=True)
 
 
@@ -101,7 +102,8 @@ def sweep(
     common = None if any(one.key == "size" for one in axes) else size
     variants = grid(get(preset), axes, common, changed_settings(settings or []))
     outcomes = _painted(photo, painting, variants, [(output, ".png")], report, yes)
-    save_png(sweep_sheet(outcomes, axes, get(preset).title), output, {})
+    tree = as_tree(outcomes, Path(photo).name, Path(painting).name)
+    save_png(sweep_sheet(outcomes, axes, get(preset).title).picture, output, tree)
     console.print(f"{output}", soft_wrap=True)
 
 

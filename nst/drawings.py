@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from PIL.Image import Image
 
 from nst.compare import Outcome
-from nst.sheets import Panel, grid, sheet
+from nst.sheets import Grid, Heads, Panel, grid, sheet
 from nst.tables import row, shown
 from nst.variants import Axis
 
@@ -30,24 +30,16 @@ def comparison_sheet(outcomes: Sequence[Outcome]) -> Image:
     return sheet([panel(outcome) for outcome in outcomes])
 
 
-def sweep_sheet(outcomes: Sequence[Outcome], axes: Sequence[Axis], title: str) -> Image:
-    """Results where their values say; cells that are not painted stay gray."""
-    across, down = axes[0], axes[1] if axes[1:] else None
+def sweep_sheet(outcomes: Sequence[Outcome], axes: Sequence[Axis], title: str) -> Grid:
+    """Results where their values say; cells that are not painted yet are gray."""
+    across, *down = (Heads(axis.label, axis.values) for axis in axes)
     done = {outcome.variant.place: panel(outcome) for outcome in outcomes}
     rows = [
-        [
-            Panel(found.picture, "", found.lines[:1])
-            if (found := done.get((row, column)))
-            else Panel(None, "")
-            for column in range(len(across.values))
-        ]
-        for row in range(len(down.values) if down else 1)
+        [_cell(done.get((row, column))) for column in range(len(across.values))]
+        for row in range(len(down[0].values) if down else 1)
     ]
-    return grid(
-        rows,
-        column_label=across.label,
-        column_values=across.values,
-        row_label=down.label if down else "",
-        row_values=down.values if down else (),
-        title=title,
-    )
+    return grid(rows, across, down[0] if down else None, title=title)
+
+
+def _cell(found: Panel | None) -> Panel:
+    return Panel(found.picture, "", found.lines[:1]) if found else Panel(None, "")

@@ -162,9 +162,37 @@ def _linear_loss(features: Tensor, target: Tensor, normalization: str) -> Tensor
 
 def mean_and_deviation(features: Tensor) -> Tensor:
     """(2, C): mean and standard deviation over positions of (1, C, H, W) features."""
-    rows = _wide(_positions(features))
-    variance = rows.var(0, correction=0)
-    return torch.stack([rows.mean(0), (variance + DEVIATION_FLOOR).sqrt()])
+    return _Moments.apply(_positions(features))
+
+
+class _Moments(torch.autograd.Function):
+    """Mean and deviation of each column of rows (M, C), (2, C), in blocks that stay in the cache.
+
+    Autograd would keep three float32 copies of the rows.
+    """
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, rows: Tensor) -> Tensor:
+        mean, variance = _mean_and_variance(rows)
+        deviation = (variance + DEVIATION_FLOOR).sqrt()
+        ctx.save_for_backward(rows, mean, deviation)
+        return torch.stack([mean, deviation])
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> Tensor:
+        rows, mean, deviation = ctx.saved_tensors
+        of_mean, of_deviation = gradient / len(rows)
+        slope = of_deviation / deviation
+        offset = of_mean - mean * slope
+        blocks = _blocks(rows, rows.shape[1])
+        return torch.cat([torch.addcmul(offset, _wide(x), slope).to(x.dtype) for x in blocks])
+
+
+def _mean_and_variance(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each column, each (C,)."""
+    blocks = _blocks(rows, rows.shape[1])
+    mean = sum(_wide(x).sum(0) for x in blocks) / len(rows)
+    return mean, sum((_wide(x) - mean).square_().sum(0) for x in blocks) / len(rows)
 
 
 def _batch_norm_loss(features: Tensor, target: Tensor, normalization: str) -> Tensor:
@@ -191,7 +219,7 @@ def kernel_mean(features: Tensor) -> KernelMean:
     σ² as in Li et al. 2017: the mean squared distance of two positions.
     """
     rows = _positions(features)
-    bandwidth = (2 * _wide(rows).var(0, correction=0).sum()).clamp(min=DEVIATION_FLOOR)
+    bandwidth = (2 * _mean_and_variance(rows)[1].sum()).clamp(min=DEVIATION_FLOOR)
     return KernelMean(_WaveMean.apply(rows, *_waves(rows, bandwidth)), bandwidth)
 
 

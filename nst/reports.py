@@ -9,11 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from nst.knobs import turned
 from nst.names import Problem, pick
-from nst.presets import ROOT, get
+from nst.presets import ROOT, get, paintings, photos
 from nst.variants import RESULT, Variant
 
 FOLDER = ROOT / "reports"
@@ -98,16 +98,21 @@ class Figure(_Table):
 def read_figure(path: Path) -> Figure:
     """From its TOML file. Raises `BadReport` with the file and what is wrong with it."""
     try:
-        figure = Figure(name=path.stem, **tomllib.loads(path.read_text("utf-8")))
+        figure = Figure(**tomllib.loads(path.read_text("utf-8")) | {"name": path.stem})
         figure.variants()
-    except (tomllib.TOMLDecodeError, ValidationError, Problem) as error:
+    except (ValueError, Problem) as error:  # TOML's, UTF-8's and pydantic's errors are ValueErrors
         raise BadReport(f"{path.name}: {error}") from None
     titles = [cell.title for cell in figure.cells]
+    if len({*titles}) < len(titles):
+        raise BadReport(f"{path.name}: two cells have the same title.")
     named = {title for claim in figure.claims for title in claim.of}
     for number, cell in enumerate(figure.cells):
-        for source in (cell.photo, cell.painting):
-            if source.startswith(RESULT) and source.removeprefix(RESULT) not in titles[:number]:
-                raise BadReport(f"{path.name}: `{source}` is no earlier cell.")
+        for source, bundled in ((cell.photo, photos()), (cell.painting, paintings())):
+            if source.startswith(RESULT):
+                if source.removeprefix(RESULT) not in titles[:number]:
+                    raise BadReport(f"{path.name}: `{source}` is no earlier cell.")
+            elif source and source not in bundled:
+                raise BadReport(f"{path.name}: `{source}` is no bundled picture.")
     if unknown := named - {*titles}:
         raise BadReport(f"{path.name}: a claim names {', '.join(sorted(unknown))}, no cell.")
     return figure

@@ -19,6 +19,7 @@ from nst.claims import agreement, as_trees, verdicts
 from nst.compare import Outcome, Progress
 from nst.images import open_picture, save_png
 from nst.metrics import Measures
+from nst.presets import GALLERY
 from nst.reports import Figure
 from nst.sheets import Panel, sheet
 from nst.steps import Losses, Result, Term
@@ -26,6 +27,7 @@ from nst.tables import COLUMNS, as_csv, row, shown
 from nst.variants import Variant
 
 SIZE = 256  # pixels, unless somebody says otherwise
+KEPT = GALLERY / "reports"  # the set that the page shows
 
 
 @dataclass(frozen=True)

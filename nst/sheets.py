@@ -1,17 +1,19 @@
 """Pictures beside each other on one sheet, with captions."""
 
-import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 from PIL import Image as PIL_Image
 from PIL import ImageDraw, ImageFont
 from PIL.Image import Image
 
+FONT = Path(__file__).parent / "fonts" / "DejaVuSans.ttf"
 GAP, MARGIN = 12, 24  # pixels
 PAPER, INK, PALE, MISSING = "#ffffff", "#1e1b2e", "#66627a", "#ece9f3"
-TITLE_SIZE, CAPTION_SIZE, NOTE_SIZE = 22, 15, 13
-MOST_SIDE = 2400  # pixels of a sheet's width
+TITLE_SIZE, CAPTION_SIZE, NOTE_SIZE = 20, 14, 12
+MOST_SIDE, HEAD = 2400, 140  # pixels: a sheet's width, the heads of a grid's rows
 
 
 @dataclass(frozen=True)
@@ -42,43 +44,74 @@ def sheet(
     width = min(side or widest, most)
     cells = [_panel(panel, width, _height(panels, width)) for panel in panels]
     rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
-    return _framed(_stacked([_beside(row) for row in rows]), title, footer)
+    body = _stacked([_beside(row) for row in rows])
+    above = [_text(title, body.width, TITLE_SIZE, INK)] if title else []
+    below = [_text(footer, body.width, NOTE_SIZE, PALE)] if footer else []
+    return _framed(_stacked([*above, body, *below]))
+
+
+@dataclass(frozen=True)
+class Heads:
+    """The name of an axis and its values, in order."""
+
+    label: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A drawn grid and where its cells lie: (left, top, right, bottom) by (row, column)."""
+
+    picture: Image
+    boxes: Mapping[tuple[int, int], tuple[int, int, int, int]]
 
 
 def grid(
     rows: Sequence[Sequence[Panel]],
+    across: Heads,
+    down: Heads | None = None,
     *,
-    column_label: str,
-    column_values: Sequence[str],
-    row_label: str = "",
-    row_values: Sequence[str] = (),
     title: str = "",
-    footer: str = "",
     side: int | None = None,
-) -> Image:
-    """Panels with the values of two axes as heads of the columns and rows."""
+) -> Grid:
+    """Panels with the values of one or two axes as heads of the columns and rows.
+
+    Cells are `side` pixels wide, by default as their pictures, reduced where the sheet would become
+    wider than 2400 pixels.
+    """
     panels = [panel for row in rows for panel in row]
     widest = max((p.picture.width for p in panels if p.picture), default=256)
-    heads = 150 if row_values else 0
-    most = (MOST_SIDE - 2 * MARGIN - heads) // len(rows[0]) - GAP
-    width = min(side or widest, most)
+    indent = HEAD + GAP if down else 0
+    width = min(side or widest, (MOST_SIDE - 2 * MARGIN - indent) // len(rows[0]) - GAP)
     height = _height(panels, width)
-    head = [_text(f"{value}", width, CAPTION_SIZE, INK) for value in column_values]
-    lines = [_text(column_label, width * len(head), NOTE_SIZE, PALE), _beside(head)]
-    lines += [_beside([_panel(panel, width, height) for panel in row]) for row in rows]
-    if row_values:
-        label = _text(row_label, heads - GAP, NOTE_SIZE, PALE)
-        left = [_padded(label, heads, 0), _padded(head[0].crop((0, 0, 1, 1)), heads, 0)]
-        left += [
-            _padded(_text(value, heads - GAP, CAPTION_SIZE, INK), heads, 0) for value in row_values
-        ]
+    heads = _beside([_text(value, width, CAPTION_SIZE, INK) for value in across.values])
+    bands = [_beside([_panel(panel, width, height) for panel in row]) for row in rows]
+    lines = [_text(across.label, heads.width, NOTE_SIZE, PALE), heads, *bands]
+    if down:
+        labels = [_text(value, HEAD, CAPTION_SIZE, INK) for value in down.values]
+        left = [_blank(HEAD, 1), _text(down.label, HEAD, NOTE_SIZE, PALE), *labels]
         lines = [_beside(pair) for pair in zip(left, lines, strict=True)]
-    return _framed(_stacked(lines), title, footer)
+    above = [_text(title, lines[0].width, TITLE_SIZE, INK)] if title else []
+    boxes, top = {}, MARGIN + sum(part.height + GAP for part in (*above, *lines[:2]))
+    for row, line in enumerate(lines[2:]):
+        for column in range(len(rows[row])):
+            start = MARGIN + indent + column * (width + GAP)
+            boxes[row, column] = (start, top, start + width, top + line.height)
+        top += line.height + GAP
+    return Grid(_framed(_stacked([*above, *lines])), boxes)
 
 
 def _height(panels: Sequence[Panel], width: int) -> int:
     sizes = [p.picture.size for p in panels if p.picture] or [(4, 3)]
     return max(round(width * h / w) for w, h in sizes)
+
+
+def field_for(panel: Panel) -> Image:
+    """A gray field with the panel's words, where a picture alone is shown."""
+    field = PIL_Image.new("RGB", (360, 270), MISSING)
+    words = "\n".join(filter(None, (panel.caption, *panel.lines)))
+    field.paste(_text(words, 320, CAPTION_SIZE, INK, MISSING), (20, 20))
+    return field
 
 
 def _panel(panel: Panel, width: int, height: int) -> Image:
@@ -96,27 +129,50 @@ def _panel(panel: Panel, width: int, height: int) -> Image:
     return _stacked(parts, gap=4)
 
 
-def _text(text: str, width: int, size: int, color: str) -> Image:
-    font = ImageFont.load_default(size)
-    letters = max(4, int(width / (font.getlength("average letters") / 15)))
-    lines = [part for line in text.split("\n") for part in textwrap.wrap(line, letters) or [""]]
+def _text(text: str, width: int, size: int, color: str, paper: str = PAPER) -> Image:
+    font = _font(size)
+    lines = [line for part in text.split("\n") for line in _wrapped(part, width, font)]
     height = round(1.3 * size)
-    picture = PIL_Image.new("RGB", (max(1, width), max(1, height * len(lines))), PAPER)
+    picture = PIL_Image.new("RGB", (max(1, width), max(1, height * len(lines))), paper)
     draw = ImageDraw.Draw(picture)
     for number, line in enumerate(lines):
         draw.text((0, number * height), line, fill=color, font=font)
     return picture
 
 
-def _padded(picture: Image, width: int, height: int) -> Image:
-    wider = PIL_Image.new("RGB", (max(width, picture.width), max(height, picture.height)), PAPER)
-    wider.paste(picture)
-    return wider
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(FONT, size)
+
+
+def _wrapped(text: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:
+    """Lines of whole words that fit the width; a word that is too long is cut."""
+    lines, line = [], ""
+    for word in text.split():
+        longer = f"{line} {word}".strip()
+        if font.getlength(longer) <= width:
+            line = longer
+            continue
+        lines += [line] if line else []
+        while font.getlength(word) > width and len(word) > 1:
+            fits = next(
+                n
+                for n in range(len(word) - 1, 0, -1)
+                if n == 1 or font.getlength(word[:n]) <= width
+            )
+            lines.append(word[:fits])
+            word = word[fits:]
+        line = word
+    return [*lines, line]
+
+
+def _blank(width: int, height: int) -> Image:
+    return PIL_Image.new("RGB", (width, height), PAPER)
 
 
 def _beside(pictures: Sequence[Image]) -> Image:
     width = sum(p.width for p in pictures) + GAP * (len(pictures) - 1)
-    row = PIL_Image.new("RGB", (width, max(p.height for p in pictures)), PAPER)
+    row = _blank(width, max(p.height for p in pictures))
     left = 0
     for picture in pictures:
         row.paste(picture, (left, 0))
@@ -126,7 +182,7 @@ def _beside(pictures: Sequence[Image]) -> Image:
 
 def _stacked(pictures: Sequence[Image], gap: int = GAP) -> Image:
     height = sum(p.height for p in pictures) + gap * (len(pictures) - 1)
-    column = PIL_Image.new("RGB", (max(p.width for p in pictures), height), PAPER)
+    column = _blank(max(p.width for p in pictures), height)
     top = 0
     for picture in pictures:
         column.paste(picture, (0, top))
@@ -134,11 +190,7 @@ def _stacked(pictures: Sequence[Image], gap: int = GAP) -> Image:
     return column
 
 
-def _framed(body: Image, title: str, footer: str) -> Image:
-    parts = [_text(title, body.width, TITLE_SIZE, INK)] if title else []
-    parts.append(body)
-    parts += [_text(footer, body.width, NOTE_SIZE, PALE)] if footer else []
-    inner = _stacked(parts)
-    framed = PIL_Image.new("RGB", (inner.width + 2 * MARGIN, inner.height + 2 * MARGIN), PAPER)
+def _framed(inner: Image) -> Image:
+    framed = _blank(inner.width + 2 * MARGIN, inner.height + 2 * MARGIN)
     framed.paste(inner, (MARGIN, MARGIN))
     return framed

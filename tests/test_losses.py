@@ -3,11 +3,16 @@
 import math
 from itertools import product
 
+import numpy as np
 import pytest
 import torch
 
+from nst import losses
 from nst.losses import (
+    DEVIATION_FLOOR,
+    FREQUENCIES,
     NORMALIZATIONS,
+    STYLE_LOSSES,
     VARIATIONS,
     content_loss,
     gram_matrix,
@@ -187,6 +192,267 @@ def test_the_gradient_for_short_features_is_as_good_as_their_digits():
     assert (gradient.double() - expected).norm() < 0.01 * expected.norm()
 
 
+# Li et al. 2017: other statistics than the Gram matrix
+
+
+def compared(x, painting, kind, normalization="mean"):
+    """The loss of features against those of a painting, as the engine computes it."""
+    return style_loss(x, STYLE_LOSSES[kind].statistics(painting), normalization, kind)
+
+
+def positions(x):
+    """The activations of each position, as lists of numbers."""
+    return x[0].double().flatten(1).T.tolist()
+
+
+def dot(a, b):
+    return math.fsum(i * j for i, j in zip(a, b, strict=True))
+
+
+def squared_distance(a, b):
+    return math.fsum((i - j) ** 2 for i, j in zip(a, b, strict=True))
+
+
+def double_mean(function, rows, others):
+    return math.fsum(function(a, b) for a in rows for b in others) / (len(rows) * len(others))
+
+
+def plain_mmd(x, painting, kernel):
+    """MMD² of all pairs of positions (Li et al. 2017, equation 3), summed one by one."""
+    rows, others = positions(x), positions(painting)
+    within = double_mean(kernel, rows, rows) + double_mean(kernel, others, others)
+    return within - 2 * double_mean(kernel, rows, others)
+
+
+def plain_gaussian(x, painting):
+    """Likewise, with the mean squared distance of the painting's positions as bandwidth."""
+    others = positions(painting)
+    bandwidth = double_mean(squared_distance, others, others)
+    return plain_mmd(x, painting, lambda a, b: math.exp(-squared_distance(a, b) / 2 / bandwidth))
+
+
+def plain_statistics(x, painting):
+    """Squared differences of means and deviations over C, by numpy."""
+
+    def statistics(y):
+        rows = y[0].double().flatten(1).numpy()
+        return rows.mean(1), np.sqrt(rows.var(1) + DEVIATION_FLOOR)
+
+    pairs = zip(statistics(x), statistics(painting), strict=True)
+    return sum(float(((a - b) ** 2).mean()) for a, b in pairs)
+
+
+# The loss of features and a painting's, in float64; the Gaussian kernel's is approximated.
+PLAIN = {
+    "gram": lambda x, p: plain_style(x, p, "mean"),
+    "mmd-linear": lambda x, p: plain_mmd(x, p, dot) / x.shape[1],
+    "mmd-polynomial": lambda x, p: (
+        plain_mmd(x, p, lambda a, b: dot(a, b) ** 2) / (4 * x.shape[1] ** 2)
+    ),
+    "bn-statistics": plain_statistics,
+    "mmd-gaussian": plain_gaussian,
+}
+EXACT = [kind for kind in PLAIN if kind != "mmd-gaussian"]
+OTHERS = [kind for kind in PLAIN if kind != "gram"]
+SIZES = [
+    ((3, 4, 5), (3, 4, 5)),
+    ((3, 4, 5), (3, 7, 2)),
+    ((2, 1, 6), (2, 3, 3)),
+    ((4, 7, 1), (4, 1, 1)),
+]
+
+
+def test_the_formulas_here_cover_every_style_loss():
+    assert set(STYLE_LOSSES) == set(PLAIN)
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+@pytest.mark.parametrize("kind", EXACT)
+def test_a_style_loss_is_its_formula_summed_over_positions(kind, sizes):
+    x, painting = features(sizes[0]), features(sizes[1], 1)
+    expected = PLAIN[kind](x, painting)
+    assert compared(x, painting, kind).item() == pytest.approx(expected, rel=1e-11)
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+def test_the_gram_loss_of_the_paper_is_mmd_with_a_quadratic_kernel(sizes):
+    """Li et al. 2017, equation 7."""
+    x, painting = features(sizes[0]), features(sizes[1], 1)
+    gram = compared(x, painting, "gram", "paper").item()
+    assert gram == pytest.approx(PLAIN["mmd-polynomial"](x, painting), rel=1e-11)
+    assert gram == compared(x, painting, "mmd-polynomial").item()
+
+
+def test_the_floor_of_deviations_does_not_show():
+    x, painting = features((3, 4, 5)), features((3, 7, 2), 1)
+    rows, others = (y[0].flatten(1).numpy() for y in (x, painting))
+    expected = ((rows.mean(1) - others.mean(1)) ** 2 + (rows.std(1) - others.std(1)) ** 2).mean()
+    assert compared(x, painting, "bn-statistics").item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+@pytest.mark.parametrize("kind", OTHERS)
+def test_only_the_gram_matrix_heeds_the_normalization(kind, normalization):
+    x, painting = features((3, 4, 5)), features((3, 7, 2), 1)
+    assert compared(x, painting, kind, normalization) == compared(x, painting, kind, "mean")
+
+
+# Waves that stand for a Gaussian kernel. MMD² is the mean over random waves (w, b) of
+# Z = 2 (mean of cos(wᵀx + b) - mean of cos(wᵀy + b))², which lies in 0..8, so that its variance is
+# at most 8 MMD² and the error of D waves within `SIGMAS` √(8 MMD² / D).
+MANY = 2**20
+SIGMAS = 4
+
+
+def error_of_waves(mmd, waves=MANY):
+    return SIGMAS * math.sqrt(8 * mmd / waves)
+
+
+@pytest.mark.parametrize("sizes", SIZES[:3], ids=str)
+def test_many_waves_are_a_gaussian_kernel(sizes, monkeypatch):
+    monkeypatch.setattr(losses, "FREQUENCIES", MANY)
+    x, painting = features(sizes[0]) * 1.5 + 1, features(sizes[1], 1)
+    exact = plain_gaussian(x, painting)
+    assert error_of_waves(exact) < 0.05 * exact  # so that this says something
+    assert compared(x, painting, "mmd-gaussian").item() == pytest.approx(
+        exact, abs=error_of_waves(exact)
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_usual_waves_are_close_to_a_gaussian_kernel(seed):
+    x, painting = features((64, 5, 5), seed) + 0.2, features((64, 5, 6), seed + 10)
+    exact = plain_gaussian(x, painting)
+    # Z is near MMD² times a squared normal number, of deviation √2 MMD².
+    error = SIGMAS * math.sqrt(2 / FREQUENCIES) * exact
+    assert compared(x, painting, "mmd-gaussian").item() == pytest.approx(exact, abs=error)
+
+
+def test_features_moved_to_either_side_are_as_far(monkeypatch):
+    waves = 2**17
+    monkeypatch.setattr(losses, "FREQUENCIES", waves)
+    painting = features((3, 4, 5))
+    up, down = (compared(painting + shift, painting, "mmd-gaussian").item() for shift in (2, -2))
+    exact = plain_gaussian(painting + 2, painting)
+    assert plain_gaussian(painting - 2, painting) == pytest.approx(exact, rel=1e-12)
+    assert [up, down] == pytest.approx([exact] * 2, abs=error_of_waves(exact, waves))
+    assert error_of_waves(exact, waves) < 0.05 * exact
+
+
+def test_a_gaussian_kernel_sees_no_more_than_that_features_are_far_apart():
+    painting = features((16, 4, 5))
+    far = [compared(painting + 10.0**n, painting, "mmd-gaussian").item() for n in range(-2, 6)]
+    assert far[0] < far[1] < far[2]
+    # 2 for two points that far apart; less where each side is spread over the kernel's width.
+    error = SIGMAS * math.sqrt(2 / FREQUENCIES) * 2
+    assert all(0 <= loss <= 2 + error for loss in far)
+    assert max(far[3:]) < 1.5 * min(far[3:])
+
+
+def test_the_waves_are_always_the_same_and_leave_torchs_random_numbers_alone():
+    x, painting = features((3, 4, 5)), features((3, 7, 2), 1)
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    one, two = (compared(x, painting, "mmd-gaussian") for _ in range(2))
+    assert torch.equal(torch.rand(3), expected)
+    assert one == two
+
+
+@pytest.mark.parametrize("size", [4, 64, 1024])
+@pytest.mark.parametrize("kind", ["gram", "bn-statistics", "mmd-gaussian"])
+def test_sums_in_blocks_are_sums(kind, size, monkeypatch):
+    x, painting = features((3, 9, 11)).requires_grad_(), features((3, 7, 2), 1)
+    whole = compared(x, painting, kind)
+    (slope,) = torch.autograd.grad(whole, x)
+    monkeypatch.setattr(losses, "BLOCK_BYTES", size * 4 * 3)
+    parts = compared(x, painting, kind)
+    assert parts.item() == pytest.approx(whole.item(), rel=1e-11)
+    (other,) = torch.autograd.grad(parts, x)
+    torch.testing.assert_close(other, slope, rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize("kind", STYLE_LOSSES)
+def test_features_of_the_same_style_cost_nothing(kind):
+    x = features((3, 4, 5))
+    assert compared(x, x.clone(), kind).item() == pytest.approx(0, abs=1e-24)
+    shuffled = x.flatten(2)[..., torch.randperm(20)].view_as(x)
+    assert compared(shuffled, x, kind).item() == pytest.approx(0, abs=1e-24)
+    tiled = x.repeat(1, 1, 2, 3)
+    assert compared(tiled, x, kind).item() == pytest.approx(0, abs=1e-24)
+    assert compared(x + 0.1, x, kind).item() > 1e-4
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("kind", EXACT)
+def test_the_memory_order_of_features_does_not_matter_to_any(kind, channels_last):
+    x, painting = features((3, 4, 5)), features((3, 3, 3), 1)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    loss = compared(x.contiguous(memory_format=layout), painting, kind)
+    assert loss.item() == pytest.approx(PLAIN[kind](x, painting), rel=1e-11)
+
+
+@pytest.mark.parametrize("shape", [(3, 2, 3), (2, 1, 5), (3, 1, 2)])
+@pytest.mark.parametrize("kind", STYLE_LOSSES)
+def test_the_gradient_of_a_style_loss_is_that_of_finite_differences(kind, shape):
+    x = features(shape).requires_grad_()
+    target = STYLE_LOSSES[kind].statistics(features((shape[0], 2, 2), 1))
+    assert torch.autograd.gradcheck(lambda x: 3 * style_loss(x, target, "mean", kind), x)
+
+
+def test_the_gradient_of_the_mean_of_waves_is_that_of_finite_differences(monkeypatch):
+    monkeypatch.setattr(losses, "BLOCK_BYTES", 4 * 4 * 5)  # four rows at a time
+    rows = features((1, 7, 3))[0, 0].requires_grad_()
+    waves, phases = features((1, 3, 5), 1)[0, 0], features((1, 1, 5), 2)[0, 0, 0]
+    assert torch.autograd.gradcheck(lambda r: losses._WaveMean.apply(r, waves, phases), rows)
+    composed = torch.cos(rows @ waves + phases).mean(0)
+    torch.testing.assert_close(losses._WaveMean.apply(rows, waves, phases), composed)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("silent", ["result", "painting", "both"])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("kind", STYLE_LOSSES)
+def test_silent_channels_have_finite_gradients(kind, channels, silent, dtype):
+    x, painting = features((3, 4, 5), dtype=dtype), features((3, 7, 2), 1, dtype)
+    if silent != "painting":
+        x[:, :channels] = 0
+    if silent != "result":
+        painting[:, :channels] = 0
+    x.requires_grad_()
+    loss = compared(x, painting, kind)
+    (gradient,) = torch.autograd.grad(loss, x)
+    assert math.isfinite(loss.item())
+    assert bool(gradient.isfinite().all())
+    assert gradient.dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+@pytest.mark.parametrize("kind", OTHERS)
+def test_other_statistics_of_short_features_are_summed_in_float32(kind, dtype):
+    # Thousands of like terms: a sum kept in 8 or 11 bits would stall far below the total.
+    x = features((8, 64, 65), 0, dtype) + 3
+    painting = features((8, 33, 65), 1, dtype) * 2 + 5
+    exact = compared(x.double(), painting.double(), kind)
+    loss = compared(x, painting, kind)
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(exact.item(), rel=2e-5)
+
+
+@pytest.mark.parametrize("kind", STYLE_LOSSES)
+def test_the_gradient_of_any_for_short_features_is_as_good_as_their_digits(kind):
+    x = features((8, 16, 17), dtype=torch.bfloat16)
+    painting = features((8, 9, 9), 1, torch.bfloat16) + 1
+    short, exact = x.clone().requires_grad_(), x.double().requires_grad_()
+    (gradient,) = torch.autograd.grad(compared(short, painting, kind), short)
+    (expected,) = torch.autograd.grad(compared(exact, painting.double(), kind), exact)
+    assert gradient.dtype == torch.bfloat16
+    assert (gradient.double() - expected).norm() < 0.01 * expected.norm()
+
+
+# Total variation
+
+
 def plain_variation(image, kind):
     pixels = image[0].tolist()
     height, width = image.shape[2:]
@@ -238,7 +504,7 @@ def test_a_single_pixel_has_no_variation_and_a_gradient_of_zero(kind):
     assert image.grad.tolist() == [[[[0.0]], [[0.0]], [[0.0]]]]
 
 
-@pytest.mark.parametrize("table", [NORMALIZATIONS, VARIATIONS])
+@pytest.mark.parametrize("table", [NORMALIZATIONS, STYLE_LOSSES, VARIATIONS])
 def test_every_choice_has_a_label_of_its_own(table):
     labels = [entry.label for entry in table.values()]
     assert all(labels)

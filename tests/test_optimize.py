@@ -15,7 +15,9 @@ from torch.nn import functional as F
 
 from nst.backbones import MEAN_RGB, WEIGHTS, Backbone
 from nst.images import cropped, fit, resized
-from nst.optimize import DIVERGED, PATIENCE, stylize
+from nst.losses import STYLE_LOSSES
+from nst.optimize import DIVERGED, PATIENCE, losses_of, stylize
+from nst.presets import get
 from nst.recipe import BadSetting, Recipe
 from nst.steps import last
 
@@ -56,30 +58,32 @@ def living_tensors():
     return sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects())
 
 
-def plain_losses(pictures, content_layers, style_layers, network="vgg19"):
-    """Losses of (image, photo, painting) in the `mean` unit by a VGG written down once more."""
+def plain_features(picture, network="vgg19"):
+    """Activations of all layers in float64, by a VGG written down once more."""
     file = load_file(WEIGHTS / f"{network}.safetensors")
     blocks = {"vgg19": (2, 2, 4, 4, 4), "vgg16": (2, 2, 3, 3, 3)}[network]
+    bgr = np.asarray(picture, np.float64)[:, :, ::-1] - (103.939, 116.779, 123.68)
+    x, found = torch.from_numpy(bgr.transpose(2, 0, 1)[None].copy()), {}
+    for block, convolutions in enumerate(blocks, 1):
+        if block > 1:
+            x = F.max_pool2d(x, 2, 2)
+        for number in range(1, convolutions + 1):
+            name = f"conv{block}_{number}"
+            kernel = file[f"{name}.palette"].astype(np.float64)[file[f"{name}.index"]]
+            bias = torch.from_numpy(file[f"{name}.bias"].astype(np.float64))
+            x = F.relu(F.conv2d(x, torch.from_numpy(kernel), bias, padding=1))
+            found[name] = x
+    return found
 
-    def features(picture):
-        bgr = np.asarray(picture, np.float64)[:, :, ::-1] - (103.939, 116.779, 123.68)
-        x, found = torch.from_numpy(bgr.transpose(2, 0, 1)[None].copy()), {}
-        for block, convolutions in enumerate(blocks, 1):
-            if block > 1:
-                x = F.max_pool2d(x, 2, 2)
-            for number in range(1, convolutions + 1):
-                name = f"conv{block}_{number}"
-                kernel = file[f"{name}.palette"].astype(np.float64)[file[f"{name}.index"]]
-                bias = torch.from_numpy(file[f"{name}.bias"].astype(np.float64))
-                x = F.relu(F.conv2d(x, torch.from_numpy(kernel), bias, padding=1))
-                found[name] = x
-        return found
+
+def plain_losses(pictures, content_layers, style_layers, network="vgg19"):
+    """Losses of (image, photo, painting) in the `mean` unit, in float64."""
 
     def gram(f):
         rows = f.flatten(2)[0]
         return rows @ rows.T / rows.shape[1]
 
-    image, photo, painting = map(features, pictures)
+    image, photo, painting = (plain_features(picture, network) for picture in pictures)
     content = {n: float(((image[n] - photo[n]) ** 2).mean()) for n in content_layers}
     style = {n: float(((gram(image[n]) - gram(painting[n])) ** 2).mean()) for n in style_layers}
     return content, style
@@ -491,6 +495,237 @@ def test_the_first_loss_equals_an_independent_float64_computation(photo, paintin
         assert first.total == pytest.approx(total, rel=1e-4)
         assert dict(first.terms["content"].layers) == pytest.approx(content, rel=1e-4, abs=1e-6)
         assert dict(first.terms["style"].layers) == pytest.approx(style, rel=1e-4)
+
+
+# Other style losses
+
+
+def style_alone(kind, **changes):
+    return recipe(style__loss=kind, content__weight=0, **changes)
+
+
+@pytest.mark.parametrize("kind", STYLE_LOSSES)
+def test_every_style_loss_goes_down(photo, painting, kind):
+    wanted = style_alone(kind, pyramid__iterations=[12])
+    history = run(photo, painting, wanted).history
+    assert history[-1].terms["style"].weighted < 0.5 * history[0].terms["style"].weighted
+
+
+@pytest.mark.parametrize("kind", STYLE_LOSSES)
+def test_a_style_loss_makes_its_own_picture(photo, painting, kind):
+    wanted = style_alone(kind, optimizer__epsilon=1e-12, pyramid__iterations=[4])
+    other = "bn-statistics" if kind != "bn-statistics" else "gram"
+    one, two = (run(photo, painting, wanted.but({"style.loss": k})).picture for k in (kind, other))
+    assert distance(one, two) > 1
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("kind", STYLE_LOSSES)
+def test_every_style_loss_gives_the_same_picture_again(photo, painting, kind, precision):
+    wanted = recipe(style__loss=kind, style__weight=1e6, pyramid__iterations=[3])
+    one, two = (run(photo, painting, wanted, precision=precision) for _ in range(2))
+    assert same(one.picture, two.picture)
+    assert one.history == two.history
+
+
+@pytest.mark.parametrize("kind", STYLE_LOSSES)
+def test_the_paintings_own_style_costs_nothing(painting, kind):
+    begin = at_64(painting)
+    history = run(begin, begin, style_alone(kind, pyramid__iterations=[1])).history
+    elsewhere = run(begin.rotate(180), begin, style_alone(kind, pyramid__iterations=[1])).history
+    assert history[0].total == pytest.approx(0, abs=1e-4 * elsewhere[0].total)
+
+
+@pytest.mark.parametrize("kind", STYLE_LOSSES)
+@pytest.mark.parametrize(
+    ("photo_shape", "painting_shape"),
+    [((1, 64), (64, 1)), ((64, 1), (1, 1)), ((1, 1), (300, 7)), ((33, 64), (17, 5))],
+    ids=str,
+)
+def test_pictures_of_any_shape_can_be_compared(photo, painting, kind, photo_shape, painting_shape):
+    wanted = style_alone(kind, pyramid__iterations=[2])
+    result = run(photo.resize(photo_shape), painting.resize(painting_shape), wanted)
+    assert all(math.isfinite(losses.total) for losses in result.history)
+    assert not result.warning
+
+
+@pytest.mark.parametrize("color", ["black", "white"])
+@pytest.mark.parametrize("kind", STYLE_LOSSES)
+def test_a_painting_of_one_color_is_no_trouble(photo, kind, color):
+    plain = Image.new("RGB", (40, 30), color)
+    for pictures in ((photo, plain), (plain, photo), (plain, plain)):
+        result = run(*pictures, style_alone(kind, pyramid__iterations=[3]))
+        assert all(math.isfinite(losses.total) for losses in result.history)
+        assert not result.warning
+
+
+def test_the_first_loss_by_statistics_equals_an_independent_float64_computation(photo, painting):
+    photo, painting = at_64(photo), at_64(painting)
+    wanted = style_alone("bn-statistics", pyramid__iterations=[1])
+    first = run(photo, painting, wanted).history[0].terms["style"].layers
+    read = plain_features(photo), plain_features(painting)
+    for name, loss in first.items():
+        rows, others = (features[name].flatten(2)[0].numpy() for features in read)
+        means, deviations = rows.mean(1) - others.mean(1), rows.std(1) - others.std(1)
+        assert loss == pytest.approx((means**2 + deviations**2).mean(), rel=1e-4)
+
+
+# Several runs on the same pictures
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Pictures that the network read without a gradient, and their layers."""
+    read = []
+    features = Backbone.features
+
+    def counted(self, image, layers):
+        if not image.requires_grad:
+            read.append((image.numpy().tobytes(), tuple(layers)))
+        return features(self, image, layers)
+
+    monkeypatch.setattr(Backbone, "features", counted)
+    return read
+
+
+def short(name, **changes):
+    """A preset, small and short."""
+    wanted = get(name).recipe
+    steps = [2] * len(wanted.pyramid.scales)
+    return wanted.but(
+        {"size": 64, "pyramid.iterations": steps}
+        | {name.replace("__", "."): value for name, value in changes.items()}
+    )
+
+
+FAMILIES = {
+    "the last activation": [short("average-pooling"), short("tanh")],
+    "the last activation, backwards": [short("tanh"), short("average-pooling")],
+    "the last layer, of the style": [
+        short("tanh"),
+        short("tanh", style__layers="conv1_1, conv4_1"),
+        short("tanh", style__layers="conv1_1, conv3_1"),
+    ],
+    "the last layer, of the content": [
+        short("tanh", content__layers="conv5_2"),
+        short("tanh"),
+    ],
+    "pooling": [short("original"), short("average-pooling")],
+    "activation": [
+        short("original"),
+        short("leaky-relu"),
+        short("leaky-relu", backbone__slope=0.1),
+    ],
+    "the network": [short("average-pooling"), short("vgg16"), short("vgg16-tanh")],
+    "layers": [
+        recipe(style__layers="conv1_1, conv2_1"),
+        recipe(style__layers="conv2_1, conv3_1", content__layers="conv2_1, conv3_1"),
+        recipe(style__layers="conv1_2", content__layers="conv1_1, conv2_1"),
+    ],
+    "the style loss": [recipe(style__loss=kind) for kind in STYLE_LOSSES],
+    "sizes": [short("quick"), short("quick", size=96), short("quick", style__scale=1.5)],
+    "the painting's shape": [recipe(), recipe(style__fit="crop"), recipe(style__scale=2)],
+    "one term": [short("content-reconstruction"), short("style-reconstruction"), recipe()],
+}
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_runs_that_share_a_memory_are_those_that_do_not(photo, painting, family, precision):
+    memory = {}
+    for wanted in FAMILIES[family]:
+        shared = run(photo, painting, wanted, precision=precision, memory=memory)
+        alone = run(photo, painting, wanted, precision=precision)
+        assert shared.history == alone.history
+        assert same(shared.picture, alone.picture)
+
+
+def test_both_precisions_share_a_memory_without_mixing(photo, painting):
+    memory = {}
+    for precision in ("float32", "bfloat16", "float32"):
+        shared = run(photo, painting, recipe(), precision=precision, memory=memory)
+        assert shared.history == run(photo, painting, recipe(), precision=precision).history
+
+
+def test_a_run_reads_nothing_that_one_before_has_read(photo, painting, reads):
+    memory = {}
+    for wanted in (
+        recipe(),
+        recipe(seed=3, tv__weight=9),
+        recipe(style__layers="conv3_1, conv2_1"),
+    ):
+        run(photo, painting, wanted, memory=memory)
+    assert [layers for _, layers in reads] == [
+        ("conv4_2",),
+        tuple(f"conv{block}_1" for block in range(1, 6)),
+    ]
+
+
+def test_a_run_reads_the_layers_that_are_missing(photo, painting, reads):
+    memory = {}
+    run(photo, painting, recipe(style__layers="conv1_1, conv2_1"), memory=memory)
+    reads.clear()
+    wanted = recipe(style__layers="conv1_1, conv3_1", content__layers="conv1_1, conv4_2")
+    run(photo, painting, wanted, memory=memory)
+    assert [layers for _, layers in reads] == [("conv1_1",), ("conv3_1",)]
+
+
+def test_each_layer_of_each_picture_is_read_once_for_each_size(photo, painting, reads):
+    memory = {}
+    for _ in range(2):
+        run(photo, painting, short("quick"), memory=memory)
+        run(photo, painting, short("quick", style__layers="conv1_2, conv3_1"), memory=memory)
+    each = [(picture, layer) for picture, layers in reads for layer in layers]
+    assert len(each) == len(set(each)) == 3 * (1 + 6)
+
+
+@pytest.mark.parametrize("names", [("average-pooling", "tanh"), ("tanh", "average-pooling")])
+def test_presets_with_another_last_activation_share_the_other_layers(photo, painting, names, reads):
+    memory = {}
+    one, two = (short(name) for name in names)
+    run(photo, painting, one, memory=memory)
+    before = dict(memory)
+    assert len(before) == 6
+    assert len(reads) == 2
+    run(photo, painting, two, memory=memory)
+    assert {key: memory[key] for key in before} == before  # none was made again
+    assert [key[3] for key in memory.keys() - before] == ["conv5_1"]
+    assert len(reads) == 3  # of the photo nothing was missing
+    run(photo, painting, one, memory=memory)
+    run(photo, painting, two, memory=memory)
+    assert len(reads) == 3
+
+
+def test_a_run_keeps_nothing_for_the_next_unless_asked(photo, painting, reads):
+    for _ in range(2):
+        run(photo, painting, recipe(pyramid__iterations=[1]))
+    assert len(reads) == 4
+
+
+@pytest.mark.parametrize("kind", STYLE_LOSSES)
+def test_losses_of_a_picture_are_those_that_a_run_reports(photo, painting, kind):
+    wanted = recipe(style__loss=kind, style__scale=1.2, tv__weight=3)
+    begin = at_64(photo).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    again = wanted.but({"start.image": "picture", "pyramid.iterations": [1]})
+    expected = run(photo, painting, again, start=begin).history[0]
+    memory = {}
+    assert losses_of(begin, photo, painting, wanted) == expected
+    assert losses_of(begin, photo, painting, wanted, memory) == expected
+    assert losses_of(begin, photo, painting, wanted, memory) == expected
+
+
+def test_losses_of_a_result_are_the_next_that_its_run_would_report(photo, painting):
+    wanted = recipe(optimizer__clamp=True)
+    longer = run(photo, painting, wanted.but({"pyramid.iterations": [6]})).history[5]
+    losses = losses_of(run(photo, painting, wanted).picture, photo, painting, wanted)
+    assert losses.total == pytest.approx(longer.total, rel=1e-2)  # pixels were rounded
+    assert losses.total < longer.total * 1.5
+
+
+def test_losses_of_a_picture_of_another_size_are_taken_at_its_size(photo, painting):
+    small = photo.resize((32, 21))
+    wanted = recipe(size=32)
+    assert losses_of(small, photo, painting, recipe()) == losses_of(small, photo, painting, wanted)
 
 
 GOLDEN_LOSS = 8.3226e9

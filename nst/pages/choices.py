@@ -86,7 +86,8 @@ class StyleChoice:
 
 def restored(request: gr.Request) -> tuple[Any, ...]:
     """Everything that an address carries."""
-    place = link.read(dict(request.query_params))
+    query = dict(request.query_params)
+    place = link.read({} if link.page_of(query) else query)
     if place.lost:
         gr.Warning(f"The link was damaged; not restored: {', '.join(place.lost)}.")
     style = place.checkpoint

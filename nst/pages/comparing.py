@@ -8,14 +8,14 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import gradio as gr
 import pandas as pd
+from PIL.Image import Image
 
 from nst.compare import Outcome, Progress
-from nst.drawings import comparison_sheet, panel
+from nst.drawings import panel
 from nst.estimate import duration
 from nst.images import open_picture, resized, save_png
 from nst.names import Problem
@@ -51,10 +51,11 @@ class Comparing:
         )
         return gr.Button(interactive=False), gr.Button(visible=True), waits
 
-    def rest(self, request: gr.Request) -> tuple[Any, ...]:
-        """The page after a run."""
+    def rest(self, request: gr.Request, *paths: str | None) -> tuple[Any, ...]:
+        """The page after a run, with the files that there are."""
         self.runs.end(request)
-        return gr.Button(interactive=True), gr.Button(visible=False)
+        ready = (gr.DownloadButton(interactive=bool(path)) for path in paths)
+        return gr.Button(interactive=True), gr.Button(visible=False), *ready
 
     def watched(
         self,
@@ -149,7 +150,9 @@ def table(outcomes: Sequence[Outcome]) -> str:
         lines.append(f"<tr>{label}{cells}</tr>")
     errors = [f"{r['variant']}: {r['error']}" for r in rows if r["error"]]
     words = "".join(f"<p>⚠ {html.escape(error)}</p>" for error in errors)
-    return f"<div class='numbers'><table><tr><td></td>{head}</tr>{''.join(lines)}</table></div>{words}"
+    return (
+        f"<div class='numbers'><table><tr><td></td>{head}</tr>{''.join(lines)}</table></div>{words}"
+    )
 
 
 def curves(outcomes: Sequence[Outcome]) -> pd.DataFrame:
@@ -190,14 +193,14 @@ def scores(outcomes: Sequence[Outcome]) -> pd.DataFrame:
 
 
 def files(
-    outcomes: Sequence[Outcome], photo: str, painting: str, folder: str | TemporaryDirectory
+    outcomes: Sequence[Outcome], drawn: Image, photo: str, painting: str, folder: str
 ) -> tuple[str, str, str]:
     """The sheet (PNG), the table (CSV) and all settings (JSON), written into `folder`."""
     sheet, numbers, settings = (
-        Path(folder, name) for name in ("comparison.png", "comparison.csv", "comparison.json")
+        Path(folder, f"{photo}-{painting}-variants.{kind}") for kind in ("png", "csv", "json")
     )
     tree = as_tree(outcomes, photo, painting)
-    save_png(comparison_sheet(outcomes), sheet, {})
+    save_png(drawn, sheet, tree)
     numbers.write_text(as_csv(outcomes), "utf-8")
     settings.write_text(json.dumps(tree, indent=1, ensure_ascii=False), "utf-8")
     return str(sheet), str(numbers), str(settings)

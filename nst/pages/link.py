@@ -1,30 +1,36 @@
 """The page's address: which preset, bundled pictures and changed settings it carries."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+import gradio as gr
+
 from nst.fast import FastSettings
 from nst.gallery import PAINTING, PHOTO
 from nst.hub import Entry, HubProblem, bundled, offered
-from nst.names import UnknownName
+from nst.names import Problem, UnknownName
 from nst.pages import instant
 from nst.pages.dials import NAMES, apply
 from nst.presets import DEFAULT, Preset, all_presets, paintings, photos
 from nst.recipe import BadSetting, Recipe, written
 
 # Gradio cannot change the address itself.
-WRITE = """(query) => {
+OURS = (
+    *("page", "photo", "painting", "preset", "checkpoint"),
+    *("size", "iterations", "seed", "normalization"),
+    *("by", "presets", "vary", "vary2", "figure"),
+)
+WRITE = f"""(query) => {{
   const here = new URL(location.href);
-  const ours = ['preset', 'photo', 'painting', 'checkpoint',
-    'size', 'iterations', 'seed', 'normalization'];
+  const ours = {list(OURS)};
   const foreign = [...here.searchParams]
     .filter(([name]) => !ours.includes(name) && !name.includes('.'));
   here.search = query;
   foreign.forEach(([name, value]) => here.searchParams.set(name, value));
   history.replaceState(null, '', here);
-}"""
+}}"""
 COPY = """async () => {
   const query = new URL(location.href).searchParams;
   const whole = query.has('photo') && query.has('painting');
@@ -36,6 +42,13 @@ COPY = """async () => {
 COPY_AGAIN = (
     "async () => { await new Promise((done) => setTimeout(done, 3000)); return 'Copy link'; }"
 )
+
+
+def copies(button: gr.Button) -> None:
+    """Lets a button copy the address."""
+    button.click(None, None, button, js=COPY, api_visibility="private").then(
+        None, None, button, js=COPY_AGAIN, api_visibility="private"
+    )
 
 
 @dataclass(frozen=True)
@@ -59,6 +72,39 @@ def first_style() -> Entry:
 def first_painting() -> str:
     """The painting of that style, by name."""
     return first_style().style
+
+
+def page_of(query: Mapping[str, str]) -> str:
+    """The page that an address opens; empty for the main one."""
+    return query.get("page", "")
+
+
+def restored(
+    name: str,
+    read: Callable[[Mapping[str, str]], Any],
+    fields: Callable[[Any], tuple[Any, ...]],
+) -> Callable[[gr.Request], Any]:
+    """What the address gives to the page `name`: the page itself, photo, painting and fields."""
+
+    def restore(request: gr.Request) -> Any:
+        query = dict(request.query_params)
+        if page_of(query) != name:
+            return gr.skip()
+        lost, pictures = [], []
+        for kind, credits in (("photo", photos()), ("painting", paintings())):
+            known = query.get(kind, "") in credits
+            lost += [] if known or kind not in query else [kind]
+            pictures.append(str(credits[query[kind]].path) if known else gr.skip())
+        try:
+            chosen = fields(read(query))
+        except Problem:
+            lost.append("the choice")
+            chosen = fields(read({}))
+        if lost:
+            gr.Warning(f"The link was damaged; not restored: {', '.join(lost)}.")
+        return gr.Tabs(selected=name), *pictures, *chosen
+
+    return restore
 
 
 def write(

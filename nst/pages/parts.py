@@ -2,7 +2,8 @@
 
 import html
 from abc import ABCMeta
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ from gradio.component_meta import ComponentMeta
 from gradio.data_classes import ImageData
 
 from nst.estimate import duration
-from nst.gallery import PHOTO, example
+from nst.gallery import PAINTING, PHOTO, example
 from nst.hub import Entry
+from nst.knobs import KNOBS
 from nst.outputs import loss_line
-from nst.presets import Credit, Preset, photos
+from nst.presets import Credit, Preset, all_presets, paintings, photos
+from nst.recipe import setting_field as setting
+from nst.recipe import setting_names
 from nst.steps import Step
 
 CSS = """
@@ -41,10 +45,31 @@ CSS = """
 #settings .form > :is(#content-layers, #style-layers) { grid-column: 1 / -1; }
 #result img { width: 100%; height: auto; max-height: 620px; object-fit: contain; }
 .title h1 { margin-bottom: 0; }
+.numbers { overflow-x: auto; }
+.numbers table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%; }
+.numbers :is(td, th) { padding: 3px 10px 3px 0; text-align: right; white-space: nowrap;
+  border-bottom: 1px solid var(--border-color-primary); }
+.numbers th[scope=row] { text-align: left; font-weight: 400; cursor: help;
+  color: var(--body-text-color-subdued); }
+.numbers th[scope=col] { white-space: normal; vertical-align: bottom; }
+.ready { gap: 6px !important; flex-wrap: wrap; }
 .heading h3 { margin: 4px 0 0 0; }
 @media (min-width: 768px) { .stays { position: sticky; top: 12px; align-self: flex-start; } }
 @media (max-width: 640px) { .presets .grid-container { --grid-cols: 3 !important; } }
 """
+
+# Of events that no program shall call and that show their progress elsewhere.
+QUIET = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What all pages share: the app, the tabs that choose a page, and the address."""
+
+    blocks: gr.Blocks
+    tabs: gr.Tabs
+    address: gr.Textbox
+
 
 THEME = gr.themes.Origin(
     primary_hue="violet",
@@ -96,6 +121,67 @@ def picture_field(label: str, value: Path, **options: Any) -> PictureField:
         webcam_options=gr.WebcamOptions(mirror=False),
         **options,
     )
+
+
+def picture_pair(page: str) -> tuple[PictureField, PictureField]:
+    """Photo and painting with their strips, on a page other than the main one."""
+    found = []
+    with gr.Row():
+        for kind, credits, first in (
+            ("photo", photos(), PHOTO),
+            ("painting", paintings(), PAINTING),
+        ):
+            with gr.Column(min_width=150):
+                field = picture_field(
+                    kind.capitalize(),
+                    credits[first].path,
+                    sources=["upload", "clipboard"],
+                    elem_id=f"{page}-{kind}",
+                )
+                choices = strip(credits, f"{page}-{kind}s")
+                choices.select(_by_number(credits), None, field, **QUIET)
+                found.append(field)
+    return found[0], found[1]
+
+
+def _by_number(credits: Mapping[str, Credit]) -> Callable[[gr.SelectData], str]:
+    paths = [str(credit.path) for credit in credits.values()]
+
+    def chosen(event: gr.SelectData) -> str:
+        return paths[event.index]
+
+    return chosen
+
+
+def preset_titles() -> list[tuple[str, str]]:
+    """(title, name) of every preset."""
+    return [(preset.title, name) for name, preset in all_presets().items()]
+
+
+def preset_choice(page: str, value: str) -> gr.Dropdown:
+    """Which preset is varied."""
+    return gr.Dropdown(preset_titles(), value=value, label="Preset", elem_id=f"{page}-preset")
+
+
+def setting_field(
+    name: str, vary: str, label: str, optional: bool = False
+) -> tuple[gr.Dropdown, gr.Textbox]:
+    """What varies, and its values; choosing another setting suggests values."""
+    first, _, values = vary.partition("=")
+    choices = [(knob.label, key) for key, knob in KNOBS.items()]
+    choices += [(f"{setting(key).title} ({key})", key) for key in setting_names()]
+    if optional:
+        choices = [("nothing", ""), *choices]
+    key = gr.Dropdown(choices, value=first, label=label, elem_id=f"{name}-key")
+    given = gr.Textbox(
+        values, label="Values", info="with commas between them", elem_id=f"{name}-values"
+    )
+    key.input(_suggested, key, given, **QUIET)
+    return key, given
+
+
+def _suggested(key: str | None) -> str:
+    return KNOBS[key].values if key in KNOBS else ""
 
 
 def _gallery(pictures: list[tuple[str, str]], **options: Any) -> gr.Gallery:

@@ -1,6 +1,7 @@
 """The main page: photo, painting, preset; then watch it being painted."""
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -12,7 +13,7 @@ from nst.pages import choices, instant, link
 from nst.pages.answers import PAINT, Answers, Estimator, Instant, Stylizer
 from nst.pages.dials import ITERATIONS, MAIN, NAMES, SHARES, counted, dial, shared, shown
 from nst.pages.live import plot
-from nst.pages.parts import picture_field, preset_cards, strip
+from nst.pages.parts import QUIET, Frame, picture_field, preset_cards, strip
 from nst.presets import DEFAULT, all_presets, get, paintings, photos
 
 # On a phone the progress is far below the button.
@@ -24,21 +25,31 @@ TO_PROGRESS = """(...inputs) => {
 }"""
 
 
-def page(stylize: Stylizer, estimate: Estimator, fast: Instant) -> gr.Blocks:
-    """The page over the engines: `stylize` and `fast` make steps, `estimate` foresees them."""
+NAME = "stylize"  # of this page
+
+
+@dataclass(frozen=True)
+class Fields:
+    """What other pages set or read here.
+
+    `place` is photo, painting, preset and dials, and what tells that no trained style is in use.
+    """
+
+    photo: gr.Image
+    painting: gr.Image
+    place: list[gr.components.Component]
+    onward: gr.Button
+
+
+def lay_out(frame: Frame, stylize: Stylizer, estimate: Estimator, fast: Instant) -> Fields:
+    """The page over its engines: `stylize` and `fast` make steps, `estimate` foresees them."""
     answers = Answers(stylize, estimate, fast)
     styled = choices.StyleChoice(answers.runs)
     default = get(DEFAULT)
     shown_first = _example(link.first_style())
+    blocks, address = frame.blocks, frame.address
 
-    with gr.Blocks(
-        title="Neural style transfer", analytics_enabled=False, delete_cache=(600, 3600)
-    ) as blocks:
-        gr.Markdown(
-            "# Neural style transfer\nPick a photo and a style and see it painted at once; or take "
-            "any painting and a preset and watch it grow. Keep the result, share the link.",
-            elem_classes="title",
-        )
+    with gr.Tab("Stylize", id=NAME) as tab:
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=320):
                 with gr.Row():
@@ -120,8 +131,8 @@ def page(stylize: Stylizer, estimate: Estimator, fast: Instant) -> gr.Blocks:
                     as_painting = gr.Button(
                         "Use result as painting", size="sm", elem_id="as-painting"
                     )
+                    onward = gr.Button("Compare presets on these", size="sm", elem_id="onward")
         preset = gr.Textbox(DEFAULT, visible="hidden", label="Preset", elem_id="preset")
-        address = gr.Textbox(visible="hidden", elem_id="address")
 
         inputs = [photo, painting, preset, *dials.values(), *styles.inputs]
         files = [png, settings, lapse]
@@ -133,30 +144,30 @@ def page(stylize: Stylizer, estimate: Estimator, fast: Instant) -> gr.Blocks:
         place = [*inputs, cards, photo_strip, painting_strip, about]
         place += [styles.controls, styles.cards, go]
 
-        quiet = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
-        think = {"inputs": inputs, "outputs": [foreseen, address], **quiet}
+        think = {"inputs": inputs, "outputs": [foreseen, address], **QUIET}
         flash = {"inputs": [photo, *styles.inputs], "outputs": outputs}
         flash |= {"show_progress": "hidden", "concurrency_limit": 2, "concurrency_id": "instant"}
         private = {"api_visibility": "private", **flash}
 
-        blocks.load(choices.restored, None, place, **quiet).then(
+        tab.select(answers.consider, **think)
+        blocks.load(choices.restored, None, place, **QUIET).then(
             answers.at_once, api_name="fast", **flash
         ).then(answers.consider, **think)
-        cards.select(choices.by_preset, None, [preset, *dials.values(), *leave], **quiet).then(
+        cards.select(choices.by_preset, None, [preset, *dials.values(), *leave], **QUIET).then(
             answers.consider, **think
         )
         reset.click(
-            lambda name: list(shown(get(name).recipe).values()), preset, [*dials.values()], **quiet
+            lambda name: list(shown(get(name).recipe).values()), preset, [*dials.values()], **QUIET
         ).then(answers.consider, **think)
-        photo_strip.select(choices.by_photo, None, photo, **quiet)
-        painting_strip.select(choices.by_painting, preset, [painting, *leave], **quiet)
-        painting.upload(choices.without_style, preset, leave, **quiet)
+        photo_strip.select(choices.by_photo, None, photo, **QUIET)
+        painting_strip.select(choices.by_painting, preset, [painting, *leave], **QUIET)
+        painting.upload(choices.without_style, preset, leave, **QUIET)
         for field in (photo, painting):
             field.change(answers.consider, trigger_mode="always_last", **think)
         # Two views of one setting: each follows the other.
         total, shares = dials[ITERATIONS], dials[SHARES]
-        total.input(shared, [preset, total], shares, **quiet).then(answers.consider, **think)
-        shares.input(counted, shares, total, **quiet).then(answers.consider, **think)
+        total.input(shared, [preset, total], shares, **QUIET).then(answers.consider, **think)
+        shares.input(counted, shares, total, **QUIET).then(answers.consider, **think)
         gr.on(
             [
                 # A text that is pasted is no input to Gradio, only a change.
@@ -168,17 +179,14 @@ def page(stylize: Stylizer, estimate: Estimator, fast: Instant) -> gr.Blocks:
             trigger_mode="always_last",
             **think,
         )
-        address.change(None, address, None, js=link.WRITE, api_visibility="private")
-        copy.click(None, None, copy, js=link.COPY, api_visibility="private").then(
-            None, None, copy, js=link.COPY_AGAIN, api_visibility="private"
-        )
+        link.copies(copy)
         run = go.click(
             answers.prepare,
             inputs,
             [go, stop, *files, progress],
             validator=answers.check,
             js=TO_PROGRESS,
-            **quiet,
+            **QUIET,
         ).success(
             answers.paint,
             inputs,
@@ -190,11 +198,11 @@ def page(stylize: Stylizer, estimate: Estimator, fast: Instant) -> gr.Blocks:
             api_name="stylize",
         )
         for ended in (run.success, run.failure):  # `then` does not follow a failure here
-            ended(answers.rest, [styles.checkpoint, *files], [go, stop, *files], **quiet)
-        stop.click(answers.runs.stop, None, None, **quiet)
+            ended(answers.rest, [styles.checkpoint, *files], [go, stop, *files], **QUIET)
+        stop.click(answers.runs.stop, None, None, **QUIET)
         for chosen in (
-            styles.cards.select(styled.bundled, None, in_use, cancels=[run], **quiet),
-            styles.remote.input(styled.remote, styles.remote, in_use, cancels=[run], **quiet),
+            styles.cards.select(styled.bundled, None, in_use, cancels=[run], **QUIET),
+            styles.remote.input(styled.remote, styles.remote, in_use, cancels=[run], **QUIET),
         ):
             chosen.success(answers.at_once, **private).then(answers.consider, **think)
         gr.on(
@@ -217,11 +225,11 @@ def page(stylize: Stylizer, estimate: Estimator, fast: Instant) -> gr.Blocks:
                 lambda path: (path, gr.Gallery(selected_index=None)),
                 canvas,
                 [field, chooser],
-                **quiet,
+                **QUIET,
             )
             if field is painting:
-                fed.then(choices.without_style, preset, leave, **quiet)
-    return blocks
+                fed.then(choices.without_style, preset, leave, **QUIET)
+    return Fields(photo, painting, [photo, painting, preset, *dials.values(), *leave], onward)
 
 
 def _example(entry: Entry) -> dict[str, Any]:

@@ -1,0 +1,346 @@
+"""The page that paints several variants of the same two pictures and measures them."""
+
+from collections.abc import Iterator, Mapping
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import gradio as gr
+
+from nst.choice import Comparison, Ready, ready_made
+from nst.drawings import comparison_sheet
+from nst.images import open_picture, resized
+from nst.names import Problem
+from nst.pages import link
+from nst.pages.comparing import (
+    Comparer,
+    Comparing,
+    curves,
+    files,
+    opened,
+    pictures,
+    preview,
+    scores,
+    status,
+    stopped,
+    table,
+)
+from nst.pages.parts import (
+    QUIET,
+    Frame,
+    bundled_name,
+    picture_pair,
+    preset_choice,
+    preset_titles,
+    setting_field,
+)
+from nst.presets import paintings, photos
+from nst.recipe import BadSetting
+from nst.reports import figures
+from nst.variants import MOST, Variant
+
+NAME = "compare"  # of this page in an address
+WAYS = {"Presets": "presets", "Values of one setting": "values", "From a report": "figure"}
+
+
+def lay_out(frame: Frame, compare: Comparer) -> list[gr.components.Component]:
+    """The page over its engine; returns its inputs: photo, painting, and those of `fields`."""
+    with gr.Tab("Compare", id=NAME) as tab:
+        return _lay_out(frame, compare, tab)
+
+
+def _lay_out(frame: Frame, compare: Comparer, tab: gr.Tab) -> list[gr.components.Component]:
+    answers = Comparing(compare)
+    default = Comparison()
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=4, min_width=320):
+            photo, painting = picture_pair(NAME)
+            with gr.Row(elem_classes="ready"):
+                buttons = [
+                    gr.Button(ready.title, size="sm", elem_id=f"ready-{number}")
+                    for number, ready in enumerate(ready_made())
+                ]
+            way = gr.Radio(
+                list(WAYS.items()), value=default.by, label="Compare", elem_id="compare-by"
+            )
+            with gr.Group() as of_presets:
+                presets = gr.Dropdown(
+                    preset_titles(),
+                    value=list(default.presets),
+                    multiselect=True,
+                    max_choices=MOST,
+                    label="Presets",
+                    info="two to six",
+                    elem_id="compare-presets",
+                )
+            with gr.Group(visible=False) as of_values:
+                preset = preset_choice(NAME, default.preset)
+                key, values = setting_field(NAME, default.vary, "Setting")
+            with gr.Group(visible=False) as of_figure:
+                figure = gr.Dropdown(
+                    [(f"{one.report}, {one.place}: {one.title}", one.name) for one in _small()],
+                    value=None,
+                    label="Table or figure",
+                    elem_id="compare-figure",
+                )
+            size = gr.Number(
+                default.size,
+                label="Size",
+                info="pixels of the long side, of each result",
+                precision=0,
+                elem_id="compare-size",
+            )
+            foreseen = gr.Markdown(elem_id="compare-estimate", elem_classes="hint")
+            go = gr.Button("Compare", variant="primary", size="lg", elem_id="compare-go")
+        with gr.Column(scale=6, min_width=320):
+            progress = gr.HTML(
+                "<p class='hint'>Results appear here one by one, with their numbers.</p>",
+                elem_classes="status",
+                elem_id="compare-status",
+            )
+            stop = gr.Button("Stop", variant="stop", visible=False, elem_id="compare-stop")
+            live = gr.Image(
+                label="Being painted",
+                format="jpeg",
+                interactive=False,
+                visible=False,
+                height=260,
+                buttons=[],
+                elem_id="compare-live",
+            )
+            results = gr.Gallery(
+                label="Results",
+                format="png",
+                columns=2,
+                height="auto",
+                object_fit="contain",
+                interactive=False,
+                buttons=["fullscreen"],
+                elem_id="compare-results",
+            )
+            with gr.Tabs():
+                with gr.Tab("Numbers", id="numbers", render_children=True):
+                    numbers = gr.HTML(elem_id="compare-table")
+                with gr.Tab("Side by side", id="pair", render_children=True):
+                    with gr.Row():
+                        left = gr.Dropdown([], label="Left", elem_id="compare-left")
+                        right = gr.Dropdown([], label="Right", elem_id="compare-right")
+                    pair = gr.ImageSlider(
+                        label="Drag the line",
+                        format="jpeg",
+                        interactive=False,
+                        max_height=520,
+                        elem_id="compare-pair",
+                    )
+                with gr.Tab("Content and style", id="scores"):
+                    plot = gr.ScatterPlot(
+                        scores([]),
+                        x="content",
+                        y="style",
+                        color="variant",
+                        x_lim=[0, 100],
+                        y_lim=[0, 100],
+                        title="How much of the photo, how much of the painting",
+                        height=360,
+                        elem_id="compare-scores",
+                    )
+                with gr.Tab("Losses", id="losses"):
+                    losses = gr.LinePlot(
+                        curves([]),
+                        x="step",
+                        y="log10 of the loss",
+                        color="variant",
+                        title="Total loss, each as its variant weighs it",
+                        height=360,
+                        elem_id="compare-losses",
+                    )
+            with gr.Row():
+                sheet = gr.DownloadButton(
+                    "Sheet (PNG)", interactive=False, size="sm", elem_id="compare-png"
+                )
+                csv = gr.DownloadButton(
+                    "Numbers (CSV)", interactive=False, size="sm", elem_id="compare-csv"
+                )
+                settings = gr.DownloadButton(
+                    "Settings (JSON)", interactive=False, size="sm", elem_id="compare-json"
+                )
+                copy = gr.Button("Copy link", size="sm", elem_id="compare-copy")
+
+    chosen = [way, presets, preset, key, values, figure, size]
+    inputs = [photo, painting, *chosen]
+    outputs = [progress, live, results, numbers, left, right, pair, plot, losses]
+    downloads = [sheet, csv, settings]
+    groups = [of_presets, of_values, of_figure]
+    think = {"inputs": inputs, "outputs": [foreseen, frame.address], **QUIET}
+
+    def consider(photo: str, painting: str, *choice: Any) -> tuple[str, str]:
+        try:
+            comparison = chosen_by(*choice)
+            query = comparison.query(
+                page=NAME,
+                photo=bundled_name(photo, photos()),
+                painting=bundled_name(painting, paintings()),
+            )
+            return answers.foreseen(photo, painting, comparison.variants()), query
+        except Problem as error:
+            return f"⚠ {error}", gr.skip()
+
+    def paint(
+        request: gr.Request, photo: str, painting: str, *choice: Any
+    ) -> Iterator[tuple[Any, ...]]:
+        def variants() -> list[Variant]:
+            return chosen_by(*choice).variants()
+
+        skip = gr.skip()
+        at = None
+        for at, new in answers.watched(request, photo, painting, variants):
+            if not new:
+                yield status(at), gr.Image(preview(at), visible=True), *(skip,) * 10
+                continue
+            yield status(at), gr.Image(visible=at.painting is not None), *_known(at), *(skip,) * 3
+        if at is None:
+            return
+        ended = status(at) if at.painting is None else stopped(at)
+        sources = (
+            bundled_name(photo, photos()) or "photo",
+            bundled_name(painting, paintings()) or "painting",
+        )
+        with TemporaryDirectory() as folder:
+            written = (skip,) * 3
+            if at.outcomes:
+                written = files(at.outcomes, comparison_sheet(at.outcomes), *sources, folder)
+            yield ended, gr.Image(visible=False), *_known(at), *written
+
+    for field in (photo, painting, *chosen):
+        field.change(consider, trigger_mode="always_last", **think)
+    way.change(
+        lambda chosen: [gr.Group(visible=name == chosen) for name in WAYS.values()],
+        way,
+        groups,
+        **QUIET,
+    )
+    for button, ready in zip(buttons, ready_made(), strict=True):
+        button.click(_of(ready), None, chosen, **QUIET)
+    run = go.click(
+        answers.prepare, inputs, [go, stop, progress], validator=_check, **QUIET
+    ).success(
+        paint,
+        inputs,
+        [*outputs, *downloads],
+        concurrency_id="paint",
+        concurrency_limit=1,
+        show_progress="hidden",
+        api_name="compare",
+    )
+    for ended in (run.success, run.failure):
+        ended(answers.rest, downloads, [go, stop, *downloads], **QUIET)
+    stop.click(answers.runs.stop, None, None, **QUIET)
+    for side in (left, right):
+        side.input(_pair, [results, left, right], pair, **QUIET)
+    link.copies(copy)
+    tab.select(consider, **think)
+    frame.blocks.load(link.restored(NAME, read, fields), None, [frame.tabs, *inputs], **QUIET)
+    frame.blocks.unload(answers.runs.leave)
+    return inputs
+
+
+def chosen_by(
+    by: str,
+    presets: list[str],
+    preset: str,
+    key: str,
+    values: str,
+    figure: str | None,
+    size: float | None,
+) -> Comparison:
+    """The comparison that the fields show. Raises `Problem`."""
+    return Comparison.read(
+        {
+            "by": by,
+            "presets": tuple(presets or ()),
+            "preset": preset,
+            "vary": f"{key}={values}",
+            "figure": figure or "",
+            "size": size,
+        }
+    )
+
+
+def fields(comparison: Comparison) -> tuple[Any, ...]:
+    """What the fields show for a comparison."""
+    key, _, values = comparison.vary.partition("=")
+    return (
+        comparison.by,
+        list(comparison.presets),
+        comparison.preset,
+        key,
+        values,
+        comparison.figure or None,
+        comparison.size,
+    )
+
+
+def read(query: Mapping[str, str]) -> Comparison:
+    """From an address. Raises `Problem` if it cannot be painted."""
+    own = {name: query[name] for name in Comparison.model_fields if name in query}
+    comparison = Comparison.read(own)
+    comparison.variants()
+    return comparison
+
+
+def _of(ready: Ready) -> Any:
+    return lambda: fields(ready.comparison)
+
+
+def _small() -> list[Any]:
+    return [figure for figure in figures().values() if len(figure.cells) <= MOST]
+
+
+def _check(photo: str, painting: str, *choice: Any) -> list[dict[str, Any]]:
+    """A sentence under each field that cannot be used."""
+    words = [""] * (2 + len(choice))
+    for number, (path, kind) in enumerate(((photo, "photo"), (painting, "painting"))):
+        try:
+            opened(path, path)
+        except Problem as error:
+            words[number] = str(error) if path else f"Choose a {kind} first."
+    try:
+        chosen_by(*choice).variants()
+    except Problem as error:
+        words[2 + _blamed(choice[0], error)] = str(error)
+    return [gr.validate(not word, word) for word in words]
+
+
+def _blamed(by: str, error: Problem) -> int:
+    """The field of the choice that an error is about."""
+    if isinstance(error, BadSetting) and "`size`" in str(error):
+        return 6
+    return {"presets": 1, "values": 4, "figure": 5}[by]
+
+
+def _known(at: Any) -> tuple[Any, ...]:
+    """Results, numbers, both sides, the pair, the plots, of what is done."""
+    done = [outcome for outcome in at.outcomes if outcome.result]
+    titles = [outcome.variant.title for outcome in done]
+    sides = (titles[0], titles[-1]) if titles else (None, None)
+    if len(done) > 1:
+        first, second = done[0].result.picture, done[-1].result.picture
+        pair: Any = (resized(first, second.size), second)
+    else:
+        pair = gr.skip()
+    return (
+        pictures(at.outcomes),
+        table(at.outcomes) if at.outcomes else "",
+        *(gr.Dropdown(titles, value=side) for side in sides),
+        pair,
+        scores(at.outcomes),
+        curves(at.outcomes),
+    )
+
+
+def _pair(results: list[tuple[str, str]] | None, left: str, right: str) -> Any:
+    """Two results, for the slider."""
+    found = {caption.split(" · ")[0]: path for path, caption in results or ()}
+    if left not in found or right not in found:
+        return gr.skip()
+    second = open_picture(found[right])
+    return resized(open_picture(found[left]), second.size), second

@@ -1,0 +1,218 @@
+"""The page that paints a grid over one or two settings of a preset."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import gradio as gr
+
+from nst.choice import Sweep
+from nst.compare import Outcome
+from nst.drawings import sweep_sheet
+from nst.names import Problem
+from nst.pages import link
+from nst.pages.comparing import Comparer, Comparing, files, opened, preview, status, stopped
+from nst.pages.parts import QUIET, Frame, bundled_name, picture_pair, preset_choice, setting_field
+from nst.presets import get, paintings, photos
+from nst.sheets import Grid
+from nst.variants import MOST_CELLS, Variant
+
+NAME = "explore"  # of this page in an address
+CHOICE = 6  # fields that say what is varied
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A grid as it was drawn: its pictures, what was chosen, and where each cell lies."""
+
+    pictures: tuple[str, str]
+    choice: tuple[Any, ...]
+    boxes: Mapping[tuple[int, int], tuple[int, int, int, int]]
+
+
+@dataclass(frozen=True)
+class Fields:
+    """What leads to other pages: the grid to click on, and what `hit` needs to know of it."""
+
+    drawn: gr.Image
+    cells: gr.State
+
+
+def lay_out(frame: Frame, compare: Comparer) -> Fields:
+    """The page over its engine."""
+    with gr.Tab("Explore", id=NAME) as tab:
+        return _lay_out(frame, compare, tab)
+
+
+def _lay_out(frame: Frame, compare: Comparer, tab: gr.Tab) -> Fields:
+    answers = Comparing(compare)
+    default = Sweep()
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=4, min_width=320):
+            photo, painting = picture_pair(NAME)
+            preset = preset_choice(NAME, default.preset)
+            with gr.Group():
+                key, values = setting_field(f"{NAME}-across", default.vary, "Columns")
+            with gr.Group():
+                key2, values2 = setting_field(f"{NAME}-down", default.vary2, "Rows", optional=True)
+            size = gr.Number(
+                default.size,
+                label="Size",
+                info="pixels of the long side, of each cell",
+                precision=0,
+                elem_id="explore-size",
+            )
+            foreseen = gr.Markdown(elem_id="explore-estimate", elem_classes="hint")
+            go = gr.Button("Paint the grid", variant="primary", size="lg", elem_id="explore-go")
+        with gr.Column(scale=6, min_width=320):
+            progress = gr.HTML(
+                f"<p class='hint'>Up to {MOST_CELLS} cells. A click on a finished cell opens it on "
+                "the Stylize page, with its settings.</p>",
+                elem_classes="status",
+                elem_id="explore-status",
+            )
+            stop = gr.Button("Stop", variant="stop", visible=False, elem_id="explore-stop")
+            drawn = gr.Image(
+                label="Grid",
+                format="png",
+                interactive=False,
+                buttons=["fullscreen"],
+                elem_id="explore-grid",
+            )
+            live = gr.Image(
+                label="Being painted",
+                format="jpeg",
+                interactive=False,
+                visible=False,
+                height=260,
+                buttons=[],
+                elem_id="explore-live",
+            )
+            with gr.Row():
+                png = gr.DownloadButton("Grid (PNG)", interactive=False, size="sm")
+                csv = gr.DownloadButton(
+                    "Numbers (CSV)", interactive=False, size="sm", elem_id="explore-csv"
+                )
+                settings = gr.DownloadButton("Settings (JSON)", interactive=False, size="sm")
+                copy = gr.Button("Copy link", size="sm", elem_id="explore-copy")
+
+    inputs = [photo, painting, preset, key, values, key2, values2, size]
+    cells = gr.State()
+    outputs = [progress, live, drawn, cells]
+    downloads = [png, csv, settings]
+    think = {"inputs": inputs, "outputs": [foreseen, frame.address], **QUIET}
+
+    def consider(photo: str, painting: str, *choice: Any) -> tuple[str, str]:
+        try:
+            sweep = chosen_by(*choice)
+            query = sweep.query(
+                page=NAME,
+                photo=bundled_name(photo, photos()),
+                painting=bundled_name(painting, paintings()),
+            )
+            return answers.foreseen(photo, painting, sweep.variants()), query
+        except Problem as error:
+            return f"⚠ {error}", gr.skip()
+
+    def paint(
+        request: gr.Request, photo: str, painting: str, *choice: Any
+    ) -> Iterator[tuple[Any, ...]]:
+        def variants() -> list[Variant]:
+            return chosen_by(*choice).variants()
+
+        skip, at = gr.skip(), None
+        for at, new in answers.watched(request, photo, painting, variants):
+            shown = gr.Image(preview(at), visible=at.painting is not None)
+            if not new:
+                yield status(at), shown, *(skip,) * 5
+                continue
+            sheet = _sheet(at.outcomes, choice)
+            known = Cells((photo, painting), choice, sheet.boxes)
+            yield status(at), shown, sheet.picture, known, *(skip,) * 3
+        if at is None:
+            return
+        ended = status(at) if at.painting is None else stopped(at)
+        sources = (
+            bundled_name(photo, photos()) or "photo",
+            bundled_name(painting, paintings()) or "painting",
+        )
+        with TemporaryDirectory() as folder:
+            picture = _sheet(at.outcomes, choice).picture
+            written = files(at.outcomes, picture, *sources, folder) if at.outcomes else (skip,) * 3
+            yield ended, gr.Image(visible=False), picture, skip, *written
+
+    for field in inputs:
+        field.change(consider, trigger_mode="always_last", **think)
+    run = go.click(
+        answers.prepare, inputs, [go, stop, progress], validator=_check, **QUIET
+    ).success(
+        paint,
+        inputs,
+        [*outputs, *downloads],
+        concurrency_id="paint",
+        concurrency_limit=1,
+        show_progress="hidden",
+        api_name="sweep",
+    )
+    for ended in (run.success, run.failure):
+        ended(answers.rest, downloads, [go, stop, *downloads], **QUIET)
+    stop.click(answers.runs.stop, None, None, **QUIET)
+    link.copies(copy)
+    tab.select(consider, **think)
+    frame.blocks.load(link.restored(NAME, read, fields), None, [frame.tabs, *inputs], **QUIET)
+    frame.blocks.unload(answers.runs.leave)
+    return Fields(drawn, cells)
+
+
+def hit(cells: Cells | None, event: gr.SelectData) -> Variant | None:
+    """The variant of the cell that was clicked on, if any."""
+    if cells is None:
+        return None
+    x, y = event.index
+    for place, (left, top, right, bottom) in cells.boxes.items():
+        if left <= x < right and top <= y < bottom:
+            return next(v for v in chosen_by(*cells.choice).variants() if v.place == place)
+    return None
+
+
+def _sheet(outcomes: Sequence[Outcome], choice: tuple[Any, ...]) -> Grid:
+    sweep = chosen_by(*choice)
+    return sweep_sheet(outcomes, sweep.axes(), get(sweep.preset).title)
+
+
+def chosen_by(
+    preset: str, key: str, values: str, key2: str | None, values2: str, size: float | None
+) -> Sweep:
+    """The sweep that the fields show. Raises `Problem`."""
+    down = f"{key2}={values2}" if key2 else ""
+    return Sweep.read({"preset": preset, "vary": f"{key}={values}", "vary2": down, "size": size})
+
+
+def fields(sweep: Sweep) -> tuple[Any, ...]:
+    """What the fields show for a sweep."""
+    key, _, values = sweep.vary.partition("=")
+    key2, _, values2 = sweep.vary2.partition("=")
+    return sweep.preset, key, values, key2, values2, sweep.size
+
+
+def read(query: Mapping[str, str]) -> Sweep:
+    """From an address. Raises `Problem` if it cannot be painted."""
+    sweep = Sweep.read({name: query[name] for name in Sweep.model_fields if name in query})
+    sweep.variants()
+    return sweep
+
+
+def _check(photo: str, painting: str, *choice: Any) -> list[dict[str, Any]]:
+    """A sentence under each field that cannot be used."""
+    words = [""] * (2 + CHOICE)
+    for number, (path, kind) in enumerate(((photo, "photo"), (painting, "painting"))):
+        try:
+            opened(path, path)
+        except Problem as error:
+            words[number] = str(error) if path else f"Choose a {kind} first."
+    try:
+        chosen_by(*choice).variants()
+    except Problem as error:
+        words[2 + (5 if "`size`" in str(error) else 2)] = str(error)
+    return [gr.validate(not word, word) for word in words]

@@ -1,0 +1,65 @@
+"""All pages together: one address, and what leads from one page to another."""
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from nst.choice import Comparison
+from nst.pages import choices, compare, explore, link, reports, stylize
+from nst.pages.answers import Estimator, Instant, Stylizer
+from nst.pages.comparing import Comparer
+from nst.pages.dials import shown
+from nst.pages.parts import QUIET, Frame
+from nst.reports import Figure
+
+
+def site(stylizer: Stylizer, estimate: Estimator, fast: Instant, comparer: Comparer) -> gr.Blocks:
+    """The whole app over its engines."""
+    with gr.Blocks(
+        title="Neural style transfer", analytics_enabled=False, delete_cache=(600, 3600)
+    ) as blocks:
+        gr.Markdown(
+            "# Neural style transfer\nPick a photo and a style and see it painted at once; or take "
+            "any painting and a preset and watch it grow. Compare variants, keep the result, share "
+            "the link.",
+            elem_classes="title",
+        )
+        address = gr.Textbox(visible="hidden", elem_id="address")
+        with gr.Tabs(selected=stylize.NAME, elem_id="pages") as tabs:
+            frame = Frame(blocks, tabs, address)
+            main = stylize.lay_out(frame, stylizer, estimate, fast)
+            compared = compare.lay_out(frame, comparer)
+            grid = explore.lay_out(frame, comparer)
+            again = reports.lay_out(frame)
+
+        address.change(None, address, None, js=link.WRITE, api_visibility="private")
+        main.onward.click(
+            lambda photo, painting: (gr.Tabs(selected=compare.NAME), photo, painting),
+            [main.photo, main.painting],
+            [tabs, *compared[:2]],
+            **QUIET,
+        )
+        for button, figure in again:
+            button.click(_of(figure), None, [tabs, *compared[2:]], **QUIET)
+        grid.drawn.select(_cell, grid.cells, [tabs, *main.place], **QUIET)
+    return blocks
+
+
+def _of(figure: Figure) -> Callable[[], tuple[Any, ...]]:
+    choice = Comparison(by="figure", figure=figure.name)
+    return lambda: (gr.Tabs(selected=compare.NAME), *compare.fields(choice))
+
+
+def _cell(cells: explore.Cells | None, event: gr.SelectData) -> Any:
+    """The cell of a grid that was clicked on, as the main page shows it."""
+    found = explore.hit(cells, event)
+    if found is None:
+        return gr.skip()
+    return (
+        gr.Tabs(selected=stylize.NAME),
+        *cells.pictures,
+        found.preset,
+        *shown(found.recipe).values(),
+        *choices.without_style(found.preset),
+    )
