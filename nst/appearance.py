@@ -18,7 +18,7 @@ class Appearance:
 
     chroma: mean distance from gray, √(a² + b²) in CIELAB, 0 to about 130; higher is more saturated.
     warmth: mean b of CIELAB, blue below 0 and yellow above it.
-    detail: mean gradient of the lightness (Sobel), in units of L a pixel; higher is busier.
+    detail: mean Sobel gradient of the lightness, √2 for a slope of one L a pixel; higher is busier.
     """
 
     chroma: float

@@ -33,12 +33,12 @@ class _Choice(BaseModel):
             raise BadSetting(f"`{name}` is {problem['input']!r}: {problem['msg']}.") from None
 
     def query(self, **more: str) -> str:
-        """As an address has it: what differs from the defaults."""
+        """As an address has it: what differs from the defaults, and `more` that is not empty."""
         parts = {
             name: ",".join(value) if isinstance(value, tuple) else value
             for name, value in self.model_dump(exclude_defaults=True).items()
         }
-        return urlencode({name: value for name, value in {**parts, **more}.items() if value})
+        return urlencode(parts | {name: value for name, value in more.items() if value})
 
 
 class Comparison(_Choice):

@@ -52,7 +52,7 @@ def _change(claim: Claim, values: Sequence[float]) -> tuple[str, str]:
         return UNKNOWN, "is zero for the one it is compared with"
     measured, published = 100 * (values[0] - values[1]) / abs(values[1]), claim.percent
     close = abs(measured - published) <= max(CLOSE_POINTS, CLOSE_SHARE * abs(published))
-    same = (measured > 0) == (published > 0)
+    same = measured * published > 0
     found = HOLDS if close and same else PARTLY if same else FAILS
     return found, f"{measured:+.0f} %, published {published:+.0f} %"
 
@@ -82,11 +82,13 @@ def agreement(found: Sequence[Verdict]) -> str:
     """One sentence on how far the run agrees with the report."""
     if not found:
         return "The report draws no conclusion here that numbers could confirm."
-    count = {kind: sum(v.verdict == kind for v in found) for kind in (HOLDS, PARTLY, FAILS)}
+    kinds = (HOLDS, PARTLY, FAILS, UNKNOWN)
+    count = {kind: sum(v.verdict == kind for v in found) for kind in kinds}
     whole = f"{count[HOLDS]} of {len(found)}"
     words = f"{whole} conclusions hold" if len(found) > 1 else "The conclusion " + found[0].verdict
     rest = [f"{count[PARTLY]} in part"] if count[PARTLY] else []
     rest += [f"{count[FAILS]} not"] if count[FAILS] else []
+    rest += [f"{count[UNKNOWN]} {UNKNOWN}"] if count[UNKNOWN] else []
     return words + (f", {', '.join(rest)}" if rest and len(found) > 1 else "") + "."
 
 

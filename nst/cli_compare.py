@@ -120,8 +120,14 @@ def reproduce(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="A folder; finished runs in it are kept.")
     ] = None,
+    publish: Annotated[
+        bool, typer.Option("--publish", help="Also show them on the page of reports.")
+    ] = False,
 ) -> None:
-    """Paint the tables and figures of the reports and say how far they agree."""
+    """Paint the tables and figures of the reports and say how far they agree.
+
+    What was painted before is not painted again; Ctrl-C stops, the same command goes on.
+    """
     if show:
         for name, figure in figures().items():
             typer.echo(f"{name:24}{figure.title}\n{'':24}{figure.report}, {figure.place}")
@@ -139,6 +145,10 @@ def reproduce(
         for outcome in outcomes:
             if outcome.error:
                 console.print(f"{outcome.variant.title}: {outcome.error}", style="red")
+        if len(outcomes) < len(figure.cells):  # stopped; the next time goes on from here
+            return
+        if publish:
+            reproduction.publish(figure, output)
         kept = json.loads((output / f"{figure.name}.json").read_text("utf-8"))
         console.print(f"{figure.name}: {kept['agreement']}", soft_wrap=True)
 

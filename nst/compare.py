@@ -39,7 +39,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a comparison is. `step` is of the `painting` variant; both are None at the end."""
+    """How far a comparison is. `step` is of the `painting` variant; both are None at the end.
+
+    `share` is what is done, 0 to 1, by time; it never falls.
+    """
 
     variants: Sequence[Variant]
     outcomes: tuple[Outcome, ...]
@@ -47,12 +50,7 @@ class Progress:
     step: Step | None
     seconds: float
     seconds_left: float
-
-    @property
-    def share(self) -> float:
-        """Done, 0 to 1, by time."""
-        whole = self.seconds + self.seconds_left
-        return self.seconds / whole if self.painting and whole else float(not self.painting)
+    share: float
 
 
 Recall = Callable[[Variant, Image, Image], Outcome | None]
@@ -112,6 +110,7 @@ class _Comparison:
         self.judges: dict[tuple[Any, ...], Judge] = {}
         self.opened: dict[str, Image] = {}
         self.began = time.perf_counter()
+        self.share = 0.0
 
     def progress(self, variant: Variant | None, step: Step | None) -> Progress:
         left = sum(self.expected)
@@ -120,14 +119,10 @@ class _Comparison:
             left += step.seconds_left - self.expected[number]
         elif not variant and len(self.outcomes) < len(self.variants):
             variant = self.variants[len(self.outcomes)]
-        return Progress(
-            self.variants,
-            tuple(self.outcomes),
-            variant,
-            step,
-            time.perf_counter() - self.began,
-            max(0.0, left),
-        )
+        done, left = time.perf_counter() - self.began, max(0.0, left)
+        self.share = max(self.share, done / (done + left)) if variant else 1.0
+        outcomes = tuple(self.outcomes)
+        return Progress(self.variants, outcomes, variant, step, done, left, self.share)
 
     def pictures(self, variant: Variant) -> tuple[Image, Image]:
         """The photo and the painting of a variant."""

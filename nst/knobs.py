@@ -38,7 +38,7 @@ def _emphasis(recipe: Recipe, layer: str) -> Recipe:
 
 
 def _count(recipe: Recipe, text: str) -> Recipe:
-    count = int(_number("style-layers", text, 1, len(STYLE_LAYERS)))
+    count = _whole("style-layers", text, 1, len(STYLE_LAYERS))
     return recipe.but(_layers(dict.fromkeys(STYLE_LAYERS[:count], 1 / count)))
 
 
@@ -55,7 +55,7 @@ def _ratio(recipe: Recipe, text: str) -> Recipe:
 
 
 def _iterations(recipe: Recipe, text: str) -> Recipe:
-    return recipe.with_iterations(int(_number("iterations", text, 1, 1e9)))
+    return recipe.with_iterations(_whole("iterations", text, 1, 1e9))
 
 
 def _number(name: str, text: str, least: float, most: float) -> float:
@@ -66,6 +66,13 @@ def _number(name: str, text: str, least: float, most: float) -> float:
     if not least <= number <= most:
         raise BadSetting(f"`{name}` is {text}: it must be {least:g} to {most:g}.")
     return number
+
+
+def _whole(name: str, text: str, least: float, most: float) -> int:
+    number = _number(name, text, least, most)
+    if number != int(number):
+        raise BadSetting(f"`{name}` is {text}: it must be a whole number.")
+    return int(number)
 
 
 KNOBS: Mapping[str, Knob] = {

@@ -17,7 +17,7 @@ from nst import compare
 from nst.appearance import Appearance
 from nst.claims import agreement, as_trees, verdicts
 from nst.compare import Outcome, Progress
-from nst.images import open_picture, save_png
+from nst.images import fit, open_picture, resized, save_png
 from nst.metrics import Measures
 from nst.presets import GALLERY
 from nst.reports import Figure
@@ -27,6 +27,7 @@ from nst.tables import COLUMNS, as_csv, row, shown
 from nst.variants import Variant
 
 SIZE = 256  # pixels, unless somebody says otherwise
+SHOWN_SIDE = 1480  # pixels of a figure on the page
 KEPT = GALLERY / "reports"  # the set that the page shows
 
 
@@ -42,17 +43,17 @@ class Store:
         try:
             tree = json.loads(path.with_suffix(".json").read_text("utf-8"))
             picture = open_picture(path)
-        except (OSError, ValueError):
+            result = Result(picture, picture, tree["report"], (_losses(tree["last"]),))
+            return Outcome(
+                variant,
+                result,
+                Measures(**tree["measures"]),
+                Appearance(**tree["looks"]),
+                _losses(tree["common"]),
+                tree["measured_by"],
+            )
+        except (OSError, ValueError, KeyError, TypeError):
             return None
-        result = Result(picture, picture, tree["report"], (_losses(tree["last"]),))
-        return Outcome(
-            variant,
-            result,
-            Measures(**tree["measures"]),
-            Appearance(**tree["looks"]),
-            _losses(tree["common"]),
-            tree["measured_by"],
-        )
 
     def keep(self, outcome: Outcome, photo: Image, painting: Image) -> None:
         """Writes a new one; the JSON last, so that a whole one has both files."""
@@ -118,6 +119,16 @@ def write(figure: Figure, outcomes: tuple[Outcome, ...], folder: Path) -> None:
     }
     text = json.dumps(tree, indent=1, ensure_ascii=False)
     (folder / f"{figure.name}.json").write_text(text + "\n", "utf-8")
+
+
+def publish(figure: Figure, folder: Path) -> None:
+    """Puts a figure that `write` left in `folder` where the page of reports shows it."""
+    KEPT.mkdir(parents=True, exist_ok=True)
+    sheet = open_picture(folder / f"{figure.name}.png")
+    sheet = resized(sheet, fit(sheet.size, min(SHOWN_SIDE, max(sheet.size))))
+    sheet.save(KEPT / f"{figure.name}.webp", quality=88, method=6)
+    text = (folder / f"{figure.name}.json").read_text("utf-8")
+    (KEPT / f"{figure.name}.json").write_text(text, "utf-8")
 
 
 def drawing(figure: Figure, outcomes: tuple[Outcome, ...]) -> Image:

@@ -129,4 +129,5 @@ def shown(value: Value) -> str:
         return "–"
     if not isinstance(value, float):
         return str(value)
-    return f"{value:.4g}" if abs(value) < 1e5 else f"{value:.4e}".replace("e+0", "e")
+    digits, e, exponent = f"{value:.4g}".partition("e")
+    return f"{digits}e{int(exponent)}" if e else digits

@@ -1,7 +1,7 @@
 """Variants: recipes to be painted side by side, and how many of them may be."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from nst.estimate import duration, estimate
 from nst.knobs import label, turned
@@ -140,12 +140,7 @@ def refuse_if_too_long(
     words = f"This would take about {duration(total)}; the limit is {duration(most)}."
     largest = max(variant.recipe.size for variant in variants)
     for size in range(largest - largest % 32, SMALLEST - 1, -32):
-        smaller = [_capped(variant, size) for variant in variants]
+        smaller = [replace(v, recipe=v.recipe.but({"size": size})) for v in variants]
         if sum(seconds(smaller, photo, painting)) <= most:
             raise TooMuch(f"{words} A size of {size} pixels would fit.")
     raise TooMuch(f"{words} Choose fewer variants or fewer iterations.")
-
-
-def _capped(variant: Variant, size: int) -> Variant:
-    recipe = variant.recipe.but({"size": min(size, variant.recipe.size)})
-    return Variant(variant.title, variant.preset, recipe)

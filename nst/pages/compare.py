@@ -16,9 +16,9 @@ from nst.pages.comparing import (
     Comparing,
     curves,
     files,
+    live,
     opened,
     pictures,
-    preview,
     scores,
     status,
     stopped,
@@ -98,7 +98,7 @@ def _lay_out(frame: Frame, compare: Comparer, tab: gr.Tab) -> list[gr.components
                 elem_id="compare-status",
             )
             stop = gr.Button("Stop", variant="stop", visible=False, elem_id="compare-stop")
-            live = gr.Image(
+            being_painted = gr.Image(
                 label="Being painted",
                 format="jpeg",
                 interactive=False,
@@ -167,22 +167,13 @@ def _lay_out(frame: Frame, compare: Comparer, tab: gr.Tab) -> list[gr.components
 
     chosen = [way, presets, preset, key, values, figure, size]
     inputs = [photo, painting, *chosen]
-    outputs = [progress, live, results, numbers, left, right, pair, plot, losses]
+    outputs = [progress, being_painted, results, numbers, left, right, pair, plot, losses]
     downloads = [sheet, csv, settings]
     groups = [of_presets, of_values, of_figure]
     think = {"inputs": inputs, "outputs": [foreseen, frame.address], **QUIET}
 
     def consider(photo: str, painting: str, *choice: Any) -> tuple[str, str]:
-        try:
-            comparison = chosen_by(*choice)
-            query = comparison.query(
-                page=NAME,
-                photo=bundled_name(photo, photos()),
-                painting=bundled_name(painting, paintings()),
-            )
-            return answers.foreseen(photo, painting, comparison.variants()), query
-        except Problem as error:
-            return f"⚠ {error}", gr.skip()
+        return answers.considered(NAME, photo, painting, lambda: chosen_by(*choice))
 
     def paint(
         request: gr.Request, photo: str, painting: str, *choice: Any
@@ -194,9 +185,9 @@ def _lay_out(frame: Frame, compare: Comparer, tab: gr.Tab) -> list[gr.components
         at = None
         for at, new in answers.watched(request, photo, painting, variants):
             if not new:
-                yield status(at), gr.Image(preview(at), visible=True), *(skip,) * 10
+                yield status(at), live(at), *(skip,) * 10
                 continue
-            yield status(at), gr.Image(visible=at.painting is not None), *_known(at), *(skip,) * 3
+            yield status(at), live(at), *_known(at), *(skip,) * 3
         if at is None:
             return
         ended = status(at) if at.painting is None else stopped(at)

@@ -14,14 +14,16 @@ import gradio as gr
 import pandas as pd
 from PIL.Image import Image
 
+from nst.choice import Comparison, Sweep
 from nst.compare import Outcome, Progress
 from nst.drawings import panel
 from nst.estimate import duration
-from nst.images import open_picture, resized, save_png
+from nst.images import fit, open_picture, resized, save_png
 from nst.names import Problem
 from nst.outputs import curve
 from nst.pages.live import PREVIEW_SECONDS, Runs
-from nst.pages.parts import bar
+from nst.pages.parts import bar, bundled_name
+from nst.presets import paintings, photos
 from nst.sheets import field_for
 from nst.tables import COLUMNS, as_csv, as_tree, row, shown
 from nst.variants import Variant, refuse_if_too_long
@@ -36,11 +38,25 @@ class Comparing:
     compare: Comparer
     runs: Runs = field(default_factory=Runs)
 
-    def foreseen(self, photo: str | None, painting: str | None, variants: Sequence[Variant]) -> str:
-        """A sentence on what it would take. Raises `Problem`."""
-        pictures = opened(photo, painting)
-        seconds = refuse_if_too_long(variants, *(picture.size for picture in pictures))
-        return f"{len(variants)} results, about {duration(seconds)}."
+    def considered(
+        self,
+        view: str,
+        photo: str | None,
+        painting: str | None,
+        choose: Callable[[], Comparison | Sweep],
+    ) -> tuple[str, str]:
+        """What a choice would take, or why it cannot be painted, and its address."""
+        query = gr.skip()
+        try:
+            choice = choose()
+            variants = choice.variants()
+            names = bundled_name(photo, photos()), bundled_name(painting, paintings())
+            query = choice.query(view=view, photo=names[0], painting=names[1])
+            pictures = opened(photo, painting)
+            seconds = refuse_if_too_long(variants, *(picture.size for picture in pictures))
+            return f"{len(variants)} results, about {duration(seconds)}.", query
+        except Problem as error:
+            return f"⚠ {error}", query
 
     def prepare(self, request: gr.Request, *_: Any) -> tuple[Any, ...]:
         """The page while a run waits for its turn."""
@@ -121,13 +137,13 @@ def stopped(at: Progress) -> str:
     return f"<p><b>Stopped: {len(at.outcomes)} of {len(at.variants)} results.</b></p>"
 
 
-def preview(at: Progress, longest: int = 512) -> Any:
-    """The picture being painted."""
+def live(at: Progress, longest: int = 512) -> gr.Image:
+    """The picture being painted, hidden when nothing is."""
     if at.step is None:
-        return gr.skip()
+        return gr.Image(visible=at.painting is not None)
     picture = at.step.picture()
-    share = min(1.0, longest / max(picture.size))
-    return resized(picture, tuple(max(1, round(side * share)) for side in picture.size))
+    size = fit(picture.size, min(longest, max(picture.size)))
+    return gr.Image(resized(picture, size), visible=True)
 
 
 def pictures(outcomes: Sequence[Outcome]) -> list[tuple[Any, str]]:

@@ -12,7 +12,7 @@ from nst.compare import Outcome
 from nst.drawings import sweep_sheet
 from nst.names import Problem
 from nst.pages import link
-from nst.pages.comparing import Comparer, Comparing, files, opened, preview, status, stopped
+from nst.pages.comparing import Comparer, Comparing, files, live, opened, status, stopped
 from nst.pages.parts import QUIET, Frame, bundled_name, picture_pair, preset_choice, setting_field
 from nst.presets import get, paintings, photos
 from nst.sheets import Grid
@@ -80,7 +80,7 @@ def _lay_out(frame: Frame, compare: Comparer, tab: gr.Tab) -> Fields:
                 buttons=["fullscreen"],
                 elem_id="explore-grid",
             )
-            live = gr.Image(
+            being_painted = gr.Image(
                 label="Being painted",
                 format="jpeg",
                 interactive=False,
@@ -99,21 +99,12 @@ def _lay_out(frame: Frame, compare: Comparer, tab: gr.Tab) -> Fields:
 
     inputs = [photo, painting, preset, key, values, key2, values2, size]
     cells = gr.State()
-    outputs = [progress, live, drawn, cells]
+    outputs = [progress, being_painted, drawn, cells]
     downloads = [png, csv, settings]
     think = {"inputs": inputs, "outputs": [foreseen, frame.address], **QUIET}
 
     def consider(photo: str, painting: str, *choice: Any) -> tuple[str, str]:
-        try:
-            sweep = chosen_by(*choice)
-            query = sweep.query(
-                page=NAME,
-                photo=bundled_name(photo, photos()),
-                painting=bundled_name(painting, paintings()),
-            )
-            return answers.foreseen(photo, painting, sweep.variants()), query
-        except Problem as error:
-            return f"⚠ {error}", gr.skip()
+        return answers.considered(NAME, photo, painting, lambda: chosen_by(*choice))
 
     def paint(
         request: gr.Request, photo: str, painting: str, *choice: Any
@@ -123,13 +114,12 @@ def _lay_out(frame: Frame, compare: Comparer, tab: gr.Tab) -> Fields:
 
         skip, at = gr.skip(), None
         for at, new in answers.watched(request, photo, painting, variants):
-            shown = gr.Image(preview(at), visible=at.painting is not None)
             if not new:
-                yield status(at), shown, *(skip,) * 5
+                yield status(at), live(at), *(skip,) * 5
                 continue
             sheet = _sheet(at.outcomes, choice)
             known = Cells((photo, painting), choice, sheet.boxes)
-            yield status(at), shown, sheet.picture, known, *(skip,) * 3
+            yield status(at), live(at), sheet.picture, known, *(skip,) * 3
         if at is None:
             return
         ended = status(at) if at.painting is None else stopped(at)

@@ -16,9 +16,11 @@ from nst.pages.dials import NAMES, apply
 from nst.presets import DEFAULT, Preset, all_presets, paintings, photos
 from nst.recipe import BadSetting, Recipe, written
 
+MAIN = "stylize"  # the page that an address without a `view` opens
+
 # Gradio cannot change the address itself.
 OURS = (
-    *("page", "photo", "painting", "preset", "checkpoint"),
+    *("view", "photo", "painting", "preset", "checkpoint"),
     *("size", "iterations", "seed", "normalization"),
     *("by", "presets", "vary", "vary2", "figure"),
 )
@@ -74,9 +76,9 @@ def first_painting() -> str:
     return first_style().style
 
 
-def page_of(query: Mapping[str, str]) -> str:
+def view_of(query: Mapping[str, str]) -> str:
     """The page that an address opens; empty for the main one."""
-    return query.get("page", "")
+    return query.get("view", "")  # Gradio has a use of its own for `page`
 
 
 def restored(
@@ -88,7 +90,7 @@ def restored(
 
     def restore(request: gr.Request) -> Any:
         query = dict(request.query_params)
-        if page_of(query) != name:
+        if view_of(query) != name:
             return gr.skip()
         lost, pictures = [], []
         for kind, credits in (("photo", photos()), ("painting", paintings())):

@@ -24,13 +24,13 @@ MARKS = {HOLDS: "✓", PARTLY: "≈", FAILS: "✗"}
 def lay_out(frame: Frame) -> list[tuple[gr.Button, Figure]]:
     """The page; returns the buttons that paint a figure anew."""
     with gr.Tab("Reports", id=NAME) as tab:
-        tab.select(lambda: f"page={NAME}", None, frame.address, **QUIET)
+        tab.select(lambda: f"view={NAME}", None, frame.address, **QUIET)
         frame.blocks.load(_opened, None, frame.tabs, **QUIET)
         return _lay_out()
 
 
 def _opened(request: gr.Request) -> Any:
-    own = link.page_of(dict(request.query_params)) == NAME
+    own = link.view_of(dict(request.query_params)) == NAME
     return gr.Tabs(selected=NAME) if own else gr.skip()
 
 

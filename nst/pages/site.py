@@ -26,7 +26,7 @@ def site(stylizer: Stylizer, estimate: Estimator, fast: Instant, comparer: Compa
             elem_classes="title",
         )
         address = gr.Textbox(visible="hidden", elem_id="address")
-        with gr.Tabs(selected=stylize.NAME, elem_id="pages") as tabs:
+        with gr.Tabs(selected=link.MAIN, elem_id="pages") as tabs:
             frame = Frame(blocks, tabs, address)
             main = stylize.lay_out(frame, stylizer, estimate, fast)
             compared = compare.lay_out(frame, comparer)
@@ -57,7 +57,7 @@ def _cell(cells: explore.Cells | None, event: gr.SelectData) -> Any:
     if found is None:
         return gr.skip()
     return (
-        gr.Tabs(selected=stylize.NAME),
+        gr.Tabs(selected=link.MAIN),
         *cells.pictures,
         found.preset,
         *shown(found.recipe).values(),

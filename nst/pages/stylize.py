@@ -25,9 +25,6 @@ TO_PROGRESS = """(...inputs) => {
 }"""
 
 
-NAME = "stylize"  # of this page
-
-
 @dataclass(frozen=True)
 class Fields:
     """What other pages set or read here.
@@ -49,7 +46,7 @@ def lay_out(frame: Frame, stylize: Stylizer, estimate: Estimator, fast: Instant)
     shown_first = _example(link.first_style())
     blocks, address = frame.blocks, frame.address
 
-    with gr.Tab("Stylize", id=NAME) as tab:
+    with gr.Tab("Stylize", id=link.MAIN) as tab:
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=320):
                 with gr.Row():

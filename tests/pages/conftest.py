@@ -4,6 +4,7 @@ import os
 import shutil
 import threading
 import time
+from functools import partial
 from urllib.parse import urlsplit
 
 import pytest
@@ -66,6 +67,7 @@ def server(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
         patch.setattr(app, "stylize", engine.stylize)
+        patch.setattr(app.compare, "run", partial(app.compare.run, stylize=engine.stylize))
         blocks = app.build()
         _, url, _ = blocks.launch(
             prevent_thread_lock=True, server_name="127.0.0.1", quiet=True, **app.LAUNCH

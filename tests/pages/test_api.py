@@ -40,9 +40,14 @@ def submit(client, photo=PHOTO, painting=PAINTING, **settings):
     )
 
 
-def test_there_are_two_endpoints_and_every_setting_has_a_default(client):
+def test_the_engines_are_endpoints_and_every_setting_has_a_default(client):
     described = client.view_api(return_format="dict", print_info=False)
-    assert sorted(described["named_endpoints"]) == ["/fast", "/stylize"]
+    assert sorted(described["named_endpoints"]) == [
+        "/compare",
+        "/fast",
+        "/stylize",
+        "/sweep",
+    ]
     parameters = described["named_endpoints"]["/stylize"]["parameters"]
     assert [p["label"] for p in parameters[:5]] == [
         "Photo",

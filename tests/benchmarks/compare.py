@@ -1,0 +1,43 @@
+"""What comparing costs beside painting alone: `python -m tests.benchmarks.compare`.
+
+Four presets on one photo and painting, each by itself and then all in one comparison, which also
+measures them. The bound is 1.05 times the sum.
+"""
+
+import time
+
+from nst import compare
+from nst.images import open_picture
+from nst.optimize import stylize
+from nst.presets import get, paintings, photos
+from nst.steps import last
+from nst.variants import of_presets
+
+PRESETS = ("tuned", "average-pooling", "tanh", "showcase")
+SIZE = 256
+BOUND = 1.05
+
+
+def main() -> None:
+    """Prints the seconds of both ways and their ratio."""
+    photo = open_picture(photos()["neuschwanstein"].path)
+    painting = open_picture(paintings()["starry_night"].path)
+    last(stylize(photo, painting, get("quick").recipe.but({"size": SIZE})))  # warms up
+    alone = []
+    for name in PRESETS:
+        began = time.perf_counter()
+        last(stylize(photo, painting, get(name).recipe.but({"size": SIZE})))
+        alone.append(time.perf_counter() - began)
+        print(f"{name}: {alone[-1]:.1f} s alone", flush=True)
+    began = time.perf_counter()
+    *_, end = compare.run(photo, painting, of_presets(PRESETS, SIZE))
+    together = time.perf_counter() - began
+    assert all(outcome.result for outcome in end.outcomes)
+    print(
+        f"compared: {together:.1f} s, {together / sum(alone):.3f} times the sum "
+        f"{sum(alone):.1f} s (bound {BOUND})"
+    )
+
+
+if __name__ == "__main__":
+    main()
