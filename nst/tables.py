@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +53,22 @@ _TERMS = {"content": "content", "style": "style", "tv": "total variation", "tota
 _OWN = "as weighted by the variant itself; not comparable between variants that read differently"
 _ALIKE = f"of the finished picture under one objective for all, that of the preset `{COMMON}`"
 
+_SUMMARIES = ("content", "style")
+
+
+def _measures(names: Iterable[str]) -> dict[str, Column]:
+    return {
+        f"{name}_score" if name in _SUMMARIES else name: Column(
+            f"{MEASURES[name].label} (of 100)" if name in _SUMMARIES else MEASURES[name].label,
+            f"{MEASURES[name].help}; {MEASURES[name].direction}",
+            _measure(name),
+        )
+        for name in names
+    }
+
+
 COLUMNS: Mapping[str, Column] = {
+    **_measures(_SUMMARIES),
     "seconds": Column("Seconds", "of the run", _of_run("seconds")),
     "iterations": Column("Iterations", "of all sizes together", _of_run("iterations")),
     "seconds_per_iteration": Column(
@@ -67,12 +82,7 @@ COLUMNS: Mapping[str, Column] = {
         f"common_{term}": Column(f"Common {words}", _ALIKE, _common(term))
         for term, words in _TERMS.items()
     },
-    **{
-        name if name not in ("content", "style") else f"{name}_score": Column(
-            measure.label, f"{measure.help}; {measure.direction}", _measure(name)
-        )
-        for name, measure in MEASURES.items()
-    },
+    **_measures(name for name in MEASURES if name not in _SUMMARIES),
     "chroma": Column("Saturation", "mean CIELAB chroma", _look("chroma")),
     "warmth": Column("Warmth", "mean b of CIELAB: blue below 0, yellow above", _look("warmth")),
     "detail": Column("Detail", "mean gradient of the lightness", _look("detail")),

@@ -20,7 +20,7 @@ from nst.outputs import TimeLapse
 from nst.pages import instant, link
 from nst.pages.dials import ITERATIONS, NAMES, apply, blamed, changes
 from nst.pages.live import Runs, watched
-from nst.pages.parts import bundled_name
+from nst.pages.parts import bundled_name, labels
 from nst.presets import Preset, get, paintings, photos
 from nst.recipe import BadSetting, Recipe
 from nst.steps import Step, last
@@ -122,7 +122,7 @@ class Answers:
                     "iterations will fit."
                 )
             steps = self.stylize(*pictures, recipe, start=start)
-            sources = (preset, *_labels(photo, painting))
+            sources = (preset, *labels(photo, painting))
             label = "-".join((*sources[1:], preset))
             size = recipe.level_sizes(pictures[0].size)[-1]
             size = fit(size, min(PREVIEW_SIDE, max(size)))
@@ -196,12 +196,6 @@ def _split(values: Sequence[Any]) -> tuple[Sequence[Any], str, Sequence[Any]]:
     """The dials' values, the checkpoint and its settings."""
     own = instant.INPUTS
     return values[:-own], values[-own], values[1 - own :]
-
-
-def _labels(photo: str, painting: str) -> tuple[str, str]:
-    """Names for the files and notes of a result; an upload's own name stays with the visitor."""
-    names = bundled_name(photo, photos()), bundled_name(painting, paintings())
-    return names[0] or "photo", names[1] or "painting"
 
 
 def _both(photo: str | None, painting: str | None) -> tuple[Image, Image]:

@@ -87,7 +87,7 @@ class StyleChoice:
 def restored(request: gr.Request) -> tuple[Any, ...]:
     """Everything that an address carries."""
     query = dict(request.query_params)
-    place = link.read(query if link.view_of(query) in ("", link.MAIN) else {})
+    place = link.read(query if link.is_main(query) else {})
     if place.lost:
         gr.Warning(f"The link was damaged; not restored: {', '.join(place.lost)}.")
     style = place.checkpoint

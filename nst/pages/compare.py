@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from nst.choice import Comparison, Ready, ready_made
+from nst.compare import Progress
 from nst.drawings import comparison_sheet
 from nst.images import open_picture, resized
 from nst.names import Problem
@@ -27,13 +28,12 @@ from nst.pages.comparing import (
 from nst.pages.parts import (
     QUIET,
     Frame,
-    bundled_name,
+    labels,
     picture_pair,
     preset_choice,
     preset_titles,
     setting_field,
 )
-from nst.presets import paintings, photos
 from nst.recipe import BadSetting
 from nst.reports import figures
 from nst.variants import MOST, Variant
@@ -120,7 +120,7 @@ def _lay_out(frame: Frame, compare: Comparer, tab: gr.Tab) -> list[gr.components
             with gr.Tabs():
                 with gr.Tab("Numbers", id="numbers", render_children=True):
                     numbers = gr.HTML(elem_id="compare-table")
-                with gr.Tab("Side by side", id="pair", render_children=True):
+                with gr.Tab("Slider", id="pair", render_children=True):
                     with gr.Row():
                         left = gr.Dropdown([], label="Left", elem_id="compare-left")
                         right = gr.Dropdown([], label="Right", elem_id="compare-right")
@@ -131,7 +131,7 @@ def _lay_out(frame: Frame, compare: Comparer, tab: gr.Tab) -> list[gr.components
                         max_height=520,
                         elem_id="compare-pair",
                     )
-                with gr.Tab("Content and style", id="scores"):
+                with gr.Tab("Scores", id="scores"):
                     plot = gr.ScatterPlot(
                         scores([]),
                         x="content",
@@ -181,25 +181,19 @@ def _lay_out(frame: Frame, compare: Comparer, tab: gr.Tab) -> list[gr.components
         def variants() -> list[Variant]:
             return chosen_by(*choice).variants()
 
-        skip = gr.skip()
-        at = None
-        for at, new in answers.watched(request, photo, painting, variants):
-            if not new:
-                yield status(at), live(at), *(skip,) * 10
-                continue
-            yield status(at), live(at), *_known(at), *(skip,) * 3
-        if at is None:
-            return
-        ended = status(at) if at.painting is None else stopped(at)
-        sources = (
-            bundled_name(photo, photos()) or "photo",
-            bundled_name(painting, paintings()) or "painting",
-        )
+        skip, at = gr.skip(), None
         with TemporaryDirectory() as folder:
+            for at, new in answers.watched(request, photo, painting, variants):
+                known = _known(at, folder) if new else (skip,) * 7
+                yield status(at), live(at), *known, *(skip,) * 3
+            if at is None:
+                return
+            ended = status(at) if at.painting is None else stopped(at)
             written = (skip,) * 3
             if at.outcomes:
-                written = files(at.outcomes, comparison_sheet(at.outcomes), *sources, folder)
-            yield ended, gr.Image(visible=False), *_known(at), *written
+                names = labels(photo, painting)
+                written = files(at.outcomes, comparison_sheet(at.outcomes), *names, folder)
+            yield ended, gr.Image(visible=False), *_known(at, folder), *written
 
     for field in (photo, painting, *chosen):
         field.change(consider, trigger_mode="always_last", **think)
@@ -308,30 +302,28 @@ def _blamed(by: str, error: Problem) -> int:
     return {"presets": 1, "values": 4, "figure": 5}[by]
 
 
-def _known(at: Any) -> tuple[Any, ...]:
+def _known(at: Progress, folder: str) -> tuple[Any, ...]:
     """Results, numbers, both sides, the pair, the plots, of what is done."""
-    done = [outcome for outcome in at.outcomes if outcome.result]
-    titles = [outcome.variant.title for outcome in done]
-    sides = (titles[0], titles[-1]) if titles else (None, None)
-    if len(done) > 1:
-        first, second = done[0].result.picture, done[-1].result.picture
-        pair: Any = (resized(first, second.size), second)
-    else:
-        pair = gr.skip()
+    titles = [outcome.variant.title for outcome in at.outcomes if outcome.result]
+    left, right = (titles[0], titles[-1]) if titles else (None, None)
+    results = pictures(at.outcomes, folder)
     return (
-        pictures(at.outcomes),
+        results,
         table(at.outcomes) if at.outcomes else "",
-        *(gr.Dropdown(titles, value=side) for side in sides),
-        pair,
+        gr.Dropdown(titles, value=left),
+        gr.Dropdown(titles, value=right),
+        _pair(results, left, right),
         scores(at.outcomes),
         curves(at.outcomes),
     )
 
 
-def _pair(results: list[tuple[str, str]] | None, left: str, right: str) -> Any:
-    """Two results, for the slider."""
+def _pair(results: list[tuple[str, str]] | None, left: str | None, right: str | None) -> Any:
+    """Two results, for the slider, at one size."""
     found = {caption.split(" · ")[0]: path for path, caption in results or ()}
     if left not in found or right not in found:
         return gr.skip()
-    second = open_picture(found[right])
-    return resized(open_picture(found[left]), second.size), second
+    first, second = open_picture(found[left]), open_picture(found[right])
+    if first.size == second.size:
+        return found[left], found[right]
+    return resized(first, second.size), found[right]

@@ -146,12 +146,19 @@ def live(at: Progress, longest: int = 512) -> gr.Image:
     return gr.Image(resized(picture, size), visible=True)
 
 
-def pictures(outcomes: Sequence[Outcome]) -> list[tuple[Any, str]]:
-    """(picture, caption) of each result; a failed one is a field with its error."""
+def pictures(outcomes: Sequence[Outcome], folder: str) -> list[tuple[str, str]]:
+    """(file, caption) of each result; a failed one is a field with its error.
+
+    Files, since Gradio writes a picture anew with each answer, while the browser reads it.
+    """
     found = []
-    for outcome in outcomes:
+    for number, outcome in enumerate(outcomes, 1):
         one = panel(outcome)
-        found.append((one.picture or field_for(one), " · ".join((one.caption, *one.lines[:1]))))
+        path = Path(folder, f"variant-{number}.png")
+        if not path.exists():
+            report = dict(outcome.result.report) if outcome.result else {}
+            save_png(one.picture or field_for(one), path, report)
+        found.append((str(path), " · ".join((one.caption, *one.lines[:1]))))
     return found
 
 

@@ -13,8 +13,15 @@ from nst.drawings import sweep_sheet
 from nst.names import Problem
 from nst.pages import link
 from nst.pages.comparing import Comparer, Comparing, files, live, opened, status, stopped
-from nst.pages.parts import QUIET, Frame, bundled_name, picture_pair, preset_choice, setting_field
-from nst.presets import get, paintings, photos
+from nst.pages.parts import (
+    QUIET,
+    Frame,
+    labels,
+    picture_pair,
+    preset_choice,
+    setting_field,
+)
+from nst.presets import get
 from nst.sheets import Grid
 from nst.variants import MOST_CELLS, Variant
 
@@ -123,14 +130,12 @@ def _lay_out(frame: Frame, compare: Comparer, tab: gr.Tab) -> Fields:
         if at is None:
             return
         ended = status(at) if at.painting is None else stopped(at)
-        sources = (
-            bundled_name(photo, photos()) or "photo",
-            bundled_name(painting, paintings()) or "painting",
-        )
         with TemporaryDirectory() as folder:
-            picture = _sheet(at.outcomes, choice).picture
-            written = files(at.outcomes, picture, *sources, folder) if at.outcomes else (skip,) * 3
-            yield ended, gr.Image(visible=False), picture, skip, *written
+            written = (skip,) * 3
+            if at.outcomes:
+                sheet = _sheet(at.outcomes, choice)
+                written = files(at.outcomes, sheet.picture, *labels(photo, painting), folder)
+            yield ended, gr.Image(visible=False), written[0], skip, *written
 
     for field in inputs:
         field.change(consider, trigger_mode="always_last", **think)

@@ -77,8 +77,13 @@ def first_painting() -> str:
 
 
 def view_of(query: Mapping[str, str]) -> str:
-    """The page that an address opens; empty for the main one."""
-    return query.get("view", "")  # Gradio has a use of its own for `page`
+    """The page that an address opens. Gradio has a use of its own for the name `page`."""
+    return query.get("view", MAIN)
+
+
+def is_main(query: Mapping[str, str]) -> bool:
+    """Whether it opens the main page."""
+    return view_of(query) == MAIN
 
 
 def restored(

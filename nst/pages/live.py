@@ -102,7 +102,11 @@ def _finished(
         png, settings, webp = (Path(folder, f"{label}.{kind}") for kind in ("png", "json", "webp"))
         save_png(result.picture, png, kept)
         settings.write_text(json.dumps(kept, indent=2, ensure_ascii=False), "utf-8")
-        shown = (words, str(png), (result.photo, result.picture), plot(curve(result.history)))
+        # A picture would be written anew with each answer, while the browser reads it.
+        before = Path(folder, f"{label}-before.jpg")
+        result.photo.save(before, quality=92)
+        pair = str(before), str(png)
+        shown = (words, str(png), pair, plot(curve(result.history)))
         tab = gr.Tabs(selected="compare")
         files = (str(png), str(settings))
         yield *shown, kept, *files, gr.skip(), tab

@@ -47,11 +47,14 @@ CSS = """
 .title h1 { margin-bottom: 0; }
 .numbers { overflow-x: auto; }
 .numbers table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%; }
-.numbers :is(td, th) { padding: 3px 10px 3px 0; text-align: right; white-space: nowrap;
-  border-bottom: 1px solid var(--border-color-primary); }
-.numbers th[scope=row] { text-align: left; font-weight: 400; cursor: help;
+.numbers table :is(td, th) { padding: 3px 10px 3px 0; text-align: right; white-space: nowrap;
+  border: 0; border-bottom: 1px solid var(--border-color-primary); }
+.numbers table th[scope=row] { text-align: left; font-weight: 400; cursor: help;
   color: var(--body-text-color-subdued); }
-.numbers th[scope=col] { white-space: normal; vertical-align: bottom; }
+.numbers table th[scope=col] { white-space: normal; vertical-align: bottom; }
+#compare-results .grid-wrap { max-height: none !important; height: auto !important; }
+#compare-results .thumbnail-lg { aspect-ratio: auto !important; }
+.claims { list-style: none; padding: 0; }
 .ready { gap: 6px !important; flex-wrap: wrap; }
 .heading h3 { margin: 4px 0 0 0; }
 @media (min-width: 768px) { .stays { position: sticky; top: 12px; align-self: flex-start; } }
@@ -238,6 +241,12 @@ def bundled_name(path: str | None, credits: Mapping[str, Credit]) -> str:
     credit = credits.get(Path(path).stem) if path else None
     same = credit and Path(path).read_bytes() == credit.path.read_bytes()
     return credit.name if same else ""
+
+
+def labels(photo: str, painting: str) -> tuple[str, str]:
+    """Names for files and notes; an upload's own name stays with the visitor."""
+    names = bundled_name(photo, photos()), bundled_name(painting, paintings())
+    return names[0] or "photo", names[1] or "painting"
 
 
 def bar(share: float, words: str) -> str:

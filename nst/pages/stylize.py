@@ -147,9 +147,14 @@ def lay_out(frame: Frame, stylize: Stylizer, estimate: Estimator, fast: Instant)
         private = {"api_visibility": "private", **flash}
 
         tab.select(answers.consider, **think)
+
+        def arrive(request: gr.Request, *chosen: Any) -> tuple[str, Any]:
+            words, query = answers.consider(*chosen)
+            return words, query if link.is_main(dict(request.query_params)) else gr.skip()
+
         blocks.load(choices.restored, None, place, **QUIET).then(
             answers.at_once, api_name="fast", **flash
-        ).then(answers.consider, **think)
+        ).then(arrive, **think)
         cards.select(choices.by_preset, None, [preset, *dials.values(), *leave], **QUIET).then(
             answers.consider, **think
         )

@@ -126,11 +126,11 @@ def test_a_comparison_in_the_browser_leaves_everything_named(compare, tmp_path):
     expect(page.locator("#compare-results img")).to_have_count(2)
     expect(page.locator("#compare-results")).to_contain_text("3 · content")
     expect(page.locator("#compare-table th[scope=col]")).to_have_text(["3", "6"])
-    page.get_by_role("tab", name="Side by side").click()
+    page.get_by_role("tab", name="Slider").click()
     expect(page.locator("#compare-pair img")).to_have_count(2)
-    page.get_by_role("tab", name="Content and style").click()
+    page.get_by_role("tab", name="Scores").click()
     expect(page.locator("#compare-scores .mark-symbol path")).not_to_have_count(0)
-    page.get_by_role("tab", name="Losses").click()
+    page.get_by_role("tab", name="Losses").last.click()
     expect(page.locator("#compare-losses .mark-line path")).to_have_count(2)
     with Image.open(save(page, "#compare-png", tmp_path)) as sheet:
         assert sheet.format == "PNG"
