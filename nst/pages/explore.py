@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import gradio as gr
+from PIL.Image import Image
 
 from nst.choice import Sweep
 from nst.compare import Outcome
@@ -31,10 +32,11 @@ CHOICE = 6  # fields that say what is varied
 
 @dataclass(frozen=True)
 class Cells:
-    """A grid as it was drawn: its pictures, what was chosen, and where each cell lies."""
+    """A grid as it was drawn: photo and painting, what was chosen, results and where they lie."""
 
     pictures: tuple[str, str]
     choice: tuple[Any, ...]
+    results: Mapping[tuple[int, int], Image]
     boxes: Mapping[tuple[int, int], tuple[int, int, int, int]]
 
 
@@ -125,7 +127,8 @@ def _lay_out(frame: Frame, compare: Comparer, tab: gr.Tab) -> Fields:
                 yield status(at), live(at), *(skip,) * 5
                 continue
             sheet = _sheet(at.outcomes, choice)
-            known = Cells((photo, painting), choice, sheet.boxes)
+            done = {o.variant.place: o.result.picture for o in at.outcomes if o.result}
+            known = Cells((photo, painting), choice, done, sheet.boxes)
             yield status(at), live(at), sheet.picture, known, *(skip,) * 3
         if at is None:
             return

@@ -56,9 +56,16 @@ def _cell(cells: explore.Cells | None, event: gr.SelectData) -> Any:
     found = explore.hit(cells, event)
     if found is None:
         return gr.skip()
+    unmarked = gr.Gallery(selected_index=None)
     return (
         gr.Tabs(selected=link.MAIN),
         *cells.pictures,
+        unmarked,
+        unmarked,
+        "<p><b>From the grid.</b></p><p class='hint'>Stylize paints it again; "
+        "change the size or any setting first.</p>",
+        cells.results.get(found.place, gr.skip()),
+        gr.Tabs(selected="result"),
         found.preset,
         *shown(found.recipe).values(),
         *choices.without_style(found.preset),

@@ -29,7 +29,8 @@ TO_PROGRESS = """(...inputs) => {
 class Fields:
     """What other pages set or read here.
 
-    `place` is photo, painting, preset and dials, and what tells that no trained style is in use.
+    `place` is photo, painting and their strips, status, result and its tabs, preset and dials, and
+    what tells that no trained style is in use.
     """
 
     photo: gr.Image
@@ -231,7 +232,8 @@ def lay_out(frame: Frame, stylize: Stylizer, estimate: Estimator, fast: Instant)
             )
             if field is painting:
                 fed.then(choices.without_style, preset, leave, **QUIET)
-    return Fields(photo, painting, [photo, painting, preset, *dials.values(), *leave], onward)
+    shows = [photo, painting, photo_strip, painting_strip, progress, canvas, tabs]
+    return Fields(photo, painting, [*shows, preset, *dials.values(), *leave], onward)
 
 
 def _example(entry: Entry) -> dict[str, Any]:
