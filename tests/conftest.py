@@ -1,10 +1,14 @@
-"""Fixtures that several test files share: small bundled pictures."""
+"""Fixtures that several test files share: small bundled pictures, and what was painted of them."""
+
+from dataclasses import replace
 
 import pytest
 import torch
 
-from nst import presets
+from nst import compare, presets
 from nst.images import fit, open_picture, resized, to_tensor
+from nst.presets import get
+from nst.variants import axis, grid
 
 
 def _small(credit, side):
@@ -28,3 +32,13 @@ def painting():
 def photo_tensor(photo):
     """The photo as the engine has it."""
     return to_tensor(photo, torch.device("cpu"))
+
+
+@pytest.fixture(scope="session")
+def outcomes(photo, painting):
+    """Two results of a real comparison; the variant between them failed."""
+    across = axis("content-layer=conv3_2,conv4_2,conv5_2")
+    first, second, third = grid(get("baseline"), [across], 64, {"pyramid.iterations": "2"})
+    second = replace(second, recipe=second.recipe.but({"start.image": "picture"}))
+    *_, end = compare.run(photo, painting, [first, second, third])
+    return end.outcomes

@@ -598,6 +598,10 @@ def short(name, **changes):
     )
 
 
+def brief(**changes):
+    return recipe(**changes, pyramid__iterations=[2])
+
+
 FAMILIES = {
     "the last activation": [short("average-pooling"), short("tanh")],
     "the last activation, backwards": [short("tanh"), short("average-pooling")],
@@ -618,24 +622,23 @@ FAMILIES = {
     ],
     "the network": [short("average-pooling"), short("vgg16"), short("vgg16-tanh")],
     "layers": [
-        recipe(style__layers="conv1_1, conv2_1"),
-        recipe(style__layers="conv2_1, conv3_1", content__layers="conv2_1, conv3_1"),
-        recipe(style__layers="conv1_2", content__layers="conv1_1, conv2_1"),
+        brief(style__layers="conv1_1, conv2_1"),
+        brief(style__layers="conv2_1, conv3_1", content__layers="conv2_1, conv3_1"),
+        brief(style__layers="conv1_2", content__layers="conv1_1, conv2_1"),
     ],
-    "the style loss": [recipe(style__loss=kind) for kind in STYLE_LOSSES],
+    "the style loss": [brief(style__loss=kind) for kind in STYLE_LOSSES],
     "sizes": [short("quick"), short("quick", size=96), short("quick", style__scale=1.5)],
-    "the painting's shape": [recipe(), recipe(style__fit="crop"), recipe(style__scale=2)],
-    "one term": [short("content-reconstruction"), short("style-reconstruction"), recipe()],
+    "the painting's shape": [brief(), brief(style__fit="crop"), brief(style__scale=2)],
+    "one term": [short("content-reconstruction"), short("style-reconstruction"), brief()],
 }
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_runs_that_share_a_memory_are_those_that_do_not(photo, painting, family, precision):
+def test_runs_that_share_a_memory_are_those_that_do_not(photo, painting, family):
     memory = {}
     for wanted in FAMILIES[family]:
-        shared = run(photo, painting, wanted, precision=precision, memory=memory)
-        alone = run(photo, painting, wanted, precision=precision)
+        shared = run(photo, painting, wanted, memory=memory)
+        alone = run(photo, painting, wanted)
         assert shared.history == alone.history
         assert same(shared.picture, alone.picture)
 
@@ -719,13 +722,13 @@ def test_losses_of_a_result_are_the_next_that_its_run_would_report(photo, painti
     longer = run(photo, painting, wanted.but({"pyramid.iterations": [6]})).history[5]
     losses = losses_of(run(photo, painting, wanted).picture, photo, painting, wanted)
     assert losses.total == pytest.approx(longer.total, rel=1e-2)  # pixels were rounded
-    assert losses.total < longer.total * 1.5
 
 
-def test_losses_of_a_picture_of_another_size_are_taken_at_its_size(photo, painting):
-    small = photo.resize((32, 21))
-    wanted = recipe(size=32)
-    assert losses_of(small, photo, painting, recipe()) == losses_of(small, photo, painting, wanted)
+def test_losses_of_a_picture_are_taken_at_its_own_size(photo, painting):
+    larger = photo.resize((96, 64))
+    wanted = recipe(size=96, start__image="picture", pyramid__iterations=[1])
+    expected = run(photo, painting, wanted, start=larger).history[0]
+    assert losses_of(larger, photo, painting, recipe()) == expected
 
 
 GOLDEN_LOSS = 8.3226e9

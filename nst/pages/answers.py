@@ -5,7 +5,6 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 import gradio as gr
@@ -14,13 +13,13 @@ from PIL.Image import Image
 from nst.estimate import Estimate, TooLarge, describe, duration
 from nst.fast import FastSettings
 from nst.hub import Loaded, cached, load, offered
-from nst.images import BadPicture, fit, open_picture
+from nst.images import fit
 from nst.names import Problem
 from nst.outputs import TimeLapse
 from nst.pages import instant, link
 from nst.pages.dials import ITERATIONS, NAMES, apply, blamed, changes
 from nst.pages.live import Runs, watched
-from nst.pages.parts import bundled_name, labels
+from nst.pages.parts import both, bundled_name, labels, opened, picture_problem
 from nst.presets import Preset, get, paintings, photos
 from nst.recipe import BadSetting, Recipe
 from nst.steps import Step, last
@@ -60,7 +59,7 @@ class Answers:
                 changed | extra,
             )
             recipe = _planned(chosen, changed, checkpoint, how)
-            sizes = (_opened(photo).size, _opened(painting).size)
+            sizes = (opened(photo).size, opened(painting).size)
             return f"Takes {describe(self.estimate(recipe, *sizes))}.", query
         except (TypeError, Problem) as error:
             missing = "Choose a photo and a painting."
@@ -71,7 +70,7 @@ class Answers:
         chosen = get(preset)
         values, *_ = _split(values)
         wrong = blamed(chosen, changes(chosen, values))
-        fields = [_picture_problem(photo, "photo"), _picture_problem(painting, "painting"), ""]
+        fields = [picture_problem(photo, "photo"), picture_problem(painting, "painting"), ""]
         fields += [wrong.get(name, "") for name in NAMES] + [""] * instant.INPUTS
         return [gr.validate(not problem, problem) for problem in fields]
 
@@ -106,7 +105,7 @@ class Answers:
             chosen = get(preset)
             values, checkpoint, how = _split(values)
             recipe = _planned(chosen, changes(chosen, values), checkpoint, how)
-            pictures = _both(photo, painting)
+            pictures = both(photo, painting)
             start = None
             if checkpoint:
                 entry = offered(checkpoint)
@@ -154,7 +153,7 @@ class Answers:
             return
         try:
             chosen = instant.settings(strength, keep_colors, size)
-            picture = _opened(photo)
+            picture = opened(photo)
             turn = self.runs.turn(request)
             for found in instant.fetched(checkpoint):
                 if self.runs.overtaken(request, turn):
@@ -196,26 +195,3 @@ def _split(values: Sequence[Any]) -> tuple[Sequence[Any], str, Sequence[Any]]:
     """The dials' values, the checkpoint and its settings."""
     own = instant.INPUTS
     return values[:-own], values[-own], values[1 - own :]
-
-
-def _both(photo: str | None, painting: str | None) -> tuple[Image, Image]:
-    for path, kind in ((photo, "photo"), (painting, "painting")):
-        if not path:
-            raise BadPicture(f"Choose a {kind} first.")
-    return _opened(photo), _opened(painting)
-
-
-@lru_cache(maxsize=4)
-def _opened(path: str) -> Image:
-    """Gradio names an upload's folder after its content: a path never changes its picture."""
-    return open_picture(path)
-
-
-def _picture_problem(path: str | None, kind: str) -> str:
-    if not path:
-        return f"Choose a {kind} first."
-    try:
-        _opened(path)
-    except BadPicture as error:
-        return str(error)
-    return ""

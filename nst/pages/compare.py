@@ -1,6 +1,6 @@
 """The page that paints several variants of the same two pictures and measures them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -11,19 +11,19 @@ from nst.compare import Progress
 from nst.drawings import comparison_sheet
 from nst.images import open_picture, resized
 from nst.names import Problem
-from nst.pages import link
 from nst.pages.comparing import (
     Comparer,
     Comparing,
+    Page,
     curves,
     files,
     live,
-    opened,
     pictures,
     scores,
     status,
     stopped,
     table,
+    wire,
 )
 from nst.pages.parts import (
     QUIET,
@@ -34,7 +34,6 @@ from nst.pages.parts import (
     preset_titles,
     setting_field,
 )
-from nst.recipe import BadSetting
 from nst.reports import figures
 from nst.variants import MOST, Variant
 
@@ -170,10 +169,6 @@ def _lay_out(frame: Frame, compare: Comparer, tab: gr.Tab) -> list[gr.components
     outputs = [progress, being_painted, results, numbers, left, right, pair, plot, losses]
     downloads = [sheet, csv, settings]
     groups = [of_presets, of_values, of_figure]
-    think = {"inputs": inputs, "outputs": [foreseen, frame.address], **QUIET}
-
-    def consider(photo: str, painting: str, *choice: Any) -> tuple[str, str]:
-        return answers.considered(NAME, photo, painting, lambda: chosen_by(*choice))
 
     def paint(
         request: gr.Request, photo: str, painting: str, *choice: Any
@@ -195,8 +190,6 @@ def _lay_out(frame: Frame, compare: Comparer, tab: gr.Tab) -> list[gr.components
                 written = files(at.outcomes, comparison_sheet(at.outcomes), *names, folder)
             yield ended, gr.Image(visible=False), *_known(at, folder), *written
 
-    for field in (photo, painting, *chosen):
-        field.change(consider, trigger_mode="always_last", **think)
     way.change(
         lambda chosen: [gr.Group(visible=name == chosen) for name in WAYS.values()],
         way,
@@ -205,26 +198,13 @@ def _lay_out(frame: Frame, compare: Comparer, tab: gr.Tab) -> list[gr.components
     )
     for button, ready in zip(buttons, ready_made(), strict=True):
         button.click(_of(ready), None, chosen, **QUIET)
-    run = go.click(
-        answers.prepare, inputs, [go, stop, progress], validator=_check, **QUIET
-    ).success(
-        paint,
-        inputs,
-        [*outputs, *downloads],
-        concurrency_id="paint",
-        concurrency_limit=1,
-        show_progress="hidden",
-        api_name="compare",
-    )
-    for ended in (run.success, run.failure):
-        ended(answers.rest, downloads, [go, stop, *downloads], **QUIET)
-    stop.click(answers.runs.stop, None, None, **QUIET)
     for side in (left, right):
         side.input(_pair, [results, left, right], pair, **QUIET)
-    link.copies(copy)
-    tab.select(consider, **think)
-    frame.blocks.load(link.restored(NAME, read, fields), None, [frame.tabs, *inputs], **QUIET)
-    frame.blocks.unload(answers.runs.leave)
+    page = Page(
+        *(NAME, tab, inputs, outputs, downloads, foreseen, progress, go, stop, copy),
+        *(chosen_by, _blamed, read, fields),
+    )
+    wire(frame, answers, page, paint, "compare")
     return inputs
 
 
@@ -280,26 +260,11 @@ def _small() -> list[Any]:
     return [figure for figure in figures().values() if len(figure.cells) <= MOST]
 
 
-def _check(photo: str, painting: str, *choice: Any) -> list[dict[str, Any]]:
-    """A sentence under each field that cannot be used."""
-    words = [""] * (2 + len(choice))
-    for number, (path, kind) in enumerate(((photo, "photo"), (painting, "painting"))):
-        try:
-            opened(path, path)
-        except Problem as error:
-            words[number] = str(error) if path else f"Choose a {kind} first."
-    try:
-        chosen_by(*choice).variants()
-    except Problem as error:
-        words[2 + _blamed(choice[0], error)] = str(error)
-    return [gr.validate(not word, word) for word in words]
-
-
-def _blamed(by: str, error: Problem) -> int:
+def _blamed(error: Problem, choice: Sequence[Any]) -> int:
     """The field of the choice that an error is about."""
-    if isinstance(error, BadSetting) and "`size`" in str(error):
+    if "`size`" in str(error):
         return 6
-    return {"presets": 1, "values": 4, "figure": 5}[by]
+    return {"presets": 1, "values": 4, "figure": 5}.get(choice[0], 0)
 
 
 def _known(at: Progress, folder: str) -> tuple[Any, ...]:

@@ -5,7 +5,7 @@ import json
 import logging
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,19 @@ from nst.choice import Comparison, Sweep
 from nst.compare import Outcome, Progress
 from nst.drawings import panel
 from nst.estimate import duration
-from nst.images import fit, open_picture, resized, save_png
+from nst.images import fit, resized, save_png
 from nst.names import Problem
 from nst.outputs import curve
+from nst.pages import link
 from nst.pages.live import PREVIEW_SECONDS, Runs
-from nst.pages.parts import bar, bundled_name
+from nst.pages.parts import QUIET, Frame, bar, both, bundled_name, picture_problem
 from nst.presets import paintings, photos
 from nst.sheets import field_for
 from nst.tables import COLUMNS, as_csv, as_tree, row, shown
 from nst.variants import Variant, refuse_if_too_long
 
 Comparer = Callable[..., Iterator[Progress]]
+Choice = Comparison | Sweep
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Comparing:
         view: str,
         photo: str | None,
         painting: str | None,
-        choose: Callable[[], Comparison | Sweep],
+        choose: Callable[[], Choice],
     ) -> tuple[str, str]:
         """What a choice would take, or why it cannot be painted, and its address."""
         query = gr.skip()
@@ -52,7 +54,7 @@ class Comparing:
             variants = choice.variants()
             names = bundled_name(photo, photos()), bundled_name(painting, paintings())
             query = choice.query(view=view, photo=names[0], painting=names[1])
-            pictures = opened(photo, painting)
+            pictures = both(photo, painting)
             seconds = refuse_if_too_long(variants, *(picture.size for picture in pictures))
             return f"{len(variants)} results, about {duration(seconds)}.", query
         except Problem as error:
@@ -87,7 +89,7 @@ class Comparing:
         run = self.runs.of(request) or threading.Event()
         steps, due, known = None, 0.0, -1
         try:
-            variants, pictures = choose(), opened(photo, painting)
+            variants, pictures = choose(), both(photo, painting)
             refuse_if_too_long(variants, *(picture.size for picture in pictures))
             steps = self.compare(*pictures, variants)
             for at in steps:
@@ -110,12 +112,72 @@ class Comparing:
             self.runs.finish(request, run)
 
 
-def opened(photo: str | None, painting: str | None) -> tuple[Any, Any]:
-    """Both pictures. Raises `Problem`."""
-    for path, kind in ((photo, "photo"), (painting, "painting")):
-        if not path:
-            raise Problem(f"Choose a {kind} first.")
-    return open_picture(photo), open_picture(painting)
+@dataclass(frozen=True)
+class Page:
+    """What `wire` connects. `inputs` are photo, painting and the fields that `choose` reads.
+
+    `blame` says which of these fields an error is about; `read` and `fields` are an address' part.
+    """
+
+    name: str
+    tab: gr.Tab
+    inputs: list[gr.components.Component]
+    outputs: list[gr.components.Component]
+    downloads: list[gr.DownloadButton]
+    foreseen: gr.Markdown
+    progress: gr.HTML
+    go: gr.Button
+    stop: gr.Button
+    copy: gr.Button
+    choose: Callable[..., Choice]
+    blame: Callable[[Problem, Sequence[Any]], int]
+    read: Callable[[Mapping[str, str]], Choice]
+    fields: Callable[[Choice], tuple[Any, ...]]
+
+
+def wire(
+    frame: Frame, answers: Comparing, page: Page, paint: Callable[..., Any], api_name: str
+) -> None:
+    """The events that all such pages have; `paint` yields outputs and downloads."""
+    think = {"inputs": page.inputs, "outputs": [page.foreseen, frame.address], **QUIET}
+
+    def consider(photo: str, painting: str, *choice: Any) -> tuple[str, str]:
+        return answers.considered(page.name, photo, painting, lambda: page.choose(*choice))
+
+    def check(photo: str, painting: str, *choice: Any) -> list[dict[str, Any]]:
+        words = [picture_problem(photo, "photo"), picture_problem(painting, "painting")]
+        words += [""] * len(choice)
+        try:
+            page.choose(*choice).variants()
+        except Problem as error:
+            words[2 + page.blame(error, choice)] = str(error)
+        return [gr.validate(not word, word) for word in words]
+
+    for component in page.inputs:
+        component.change(consider, trigger_mode="always_last", **think)
+    run = page.go.click(
+        answers.prepare,
+        page.inputs,
+        [page.go, page.stop, page.progress],
+        validator=check,
+        **QUIET,
+    ).success(
+        paint,
+        page.inputs,
+        [*page.outputs, *page.downloads],
+        concurrency_id="paint",
+        concurrency_limit=1,
+        show_progress="hidden",
+        api_name=api_name,
+    )
+    for ended in (run.success, run.failure):
+        ended(answers.rest, page.downloads, [page.go, page.stop, *page.downloads], **QUIET)
+    page.stop.click(answers.runs.stop, None, None, **QUIET)
+    link.copies(page.copy)
+    page.tab.select(consider, **think)
+    restore = link.restored(page.name, page.read, page.fields)
+    frame.blocks.load(restore, None, [frame.tabs, *page.inputs], **QUIET)
+    frame.blocks.unload(answers.runs.leave)
 
 
 def status(at: Progress) -> str:

@@ -12,10 +12,8 @@ from nst.choice import Sweep
 from nst.compare import Outcome
 from nst.drawings import sweep_sheet
 from nst.names import Problem
-from nst.pages import link
-from nst.pages.comparing import Comparer, Comparing, files, live, opened, status, stopped
+from nst.pages.comparing import Comparer, Comparing, Page, files, live, status, stopped, wire
 from nst.pages.parts import (
-    QUIET,
     Frame,
     labels,
     picture_pair,
@@ -27,7 +25,6 @@ from nst.sheets import Grid
 from nst.variants import MOST_CELLS, Variant
 
 NAME = "explore"  # of this page in an address
-CHOICE = 6  # fields that say what is varied
 
 
 @dataclass(frozen=True)
@@ -110,10 +107,6 @@ def _lay_out(frame: Frame, compare: Comparer, tab: gr.Tab) -> Fields:
     cells = gr.State()
     outputs = [progress, being_painted, drawn, cells]
     downloads = [png, csv, settings]
-    think = {"inputs": inputs, "outputs": [foreseen, frame.address], **QUIET}
-
-    def consider(photo: str, painting: str, *choice: Any) -> tuple[str, str]:
-        return answers.considered(NAME, photo, painting, lambda: chosen_by(*choice))
 
     def paint(
         request: gr.Request, photo: str, painting: str, *choice: Any
@@ -140,26 +133,11 @@ def _lay_out(frame: Frame, compare: Comparer, tab: gr.Tab) -> Fields:
                 written = files(at.outcomes, sheet.picture, *labels(photo, painting), folder)
             yield ended, gr.Image(visible=False), written[0], skip, *written
 
-    for field in inputs:
-        field.change(consider, trigger_mode="always_last", **think)
-    run = go.click(
-        answers.prepare, inputs, [go, stop, progress], validator=_check, **QUIET
-    ).success(
-        paint,
-        inputs,
-        [*outputs, *downloads],
-        concurrency_id="paint",
-        concurrency_limit=1,
-        show_progress="hidden",
-        api_name="sweep",
+    page = Page(
+        *(NAME, tab, inputs, outputs, downloads, foreseen, progress, go, stop, copy),
+        *(chosen_by, _blamed, read, fields),
     )
-    for ended in (run.success, run.failure):
-        ended(answers.rest, downloads, [go, stop, *downloads], **QUIET)
-    stop.click(answers.runs.stop, None, None, **QUIET)
-    link.copies(copy)
-    tab.select(consider, **think)
-    frame.blocks.load(link.restored(NAME, read, fields), None, [frame.tabs, *inputs], **QUIET)
-    frame.blocks.unload(answers.runs.leave)
+    wire(frame, answers, page, paint, "sweep")
     return Fields(drawn, cells)
 
 
@@ -201,16 +179,6 @@ def read(query: Mapping[str, str]) -> Sweep:
     return sweep
 
 
-def _check(photo: str, painting: str, *choice: Any) -> list[dict[str, Any]]:
-    """A sentence under each field that cannot be used."""
-    words = [""] * (2 + CHOICE)
-    for number, (path, kind) in enumerate(((photo, "photo"), (painting, "painting"))):
-        try:
-            opened(path, path)
-        except Problem as error:
-            words[number] = str(error) if path else f"Choose a {kind} first."
-    try:
-        chosen_by(*choice).variants()
-    except Problem as error:
-        words[2 + (5 if "`size`" in str(error) else 2)] = str(error)
-    return [gr.validate(not word, word) for word in words]
+def _blamed(error: Problem, choice: Sequence[Any]) -> int:
+    """The field of the choice that an error is about."""
+    return 5 if "`size`" in str(error) else 2

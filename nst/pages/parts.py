@@ -4,16 +4,19 @@ import html
 from abc import ABCMeta
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from gradio.component_meta import ComponentMeta
 from gradio.data_classes import ImageData
+from PIL.Image import Image
 
 from nst.estimate import duration
 from nst.gallery import PAINTING, PHOTO, example
 from nst.hub import Entry
+from nst.images import BadPicture, open_picture
 from nst.knobs import KNOBS
 from nst.outputs import loss_line
 from nst.presets import Credit, Preset, all_presets, paintings, photos
@@ -247,6 +250,31 @@ def labels(photo: str, painting: str) -> tuple[str, str]:
     """Names for files and notes; an upload's own name stays with the visitor."""
     names = bundled_name(photo, photos()), bundled_name(painting, paintings())
     return names[0] or "photo", names[1] or "painting"
+
+
+@lru_cache(maxsize=4)
+def opened(path: str) -> Image:
+    """Gradio names an upload's folder after its content: a path never changes its picture."""
+    return open_picture(path)
+
+
+def picture_problem(path: str | None, kind: str) -> str:
+    """A sentence on a picture that cannot be used, else nothing."""
+    if not path:
+        return f"Choose a {kind} first."
+    try:
+        opened(path)
+    except BadPicture as error:
+        return str(error)
+    return ""
+
+
+def both(photo: str | None, painting: str | None) -> tuple[Image, Image]:
+    """Both pictures. Raises `BadPicture`."""
+    for path, kind in ((photo, "photo"), (painting, "painting")):
+        if not path:
+            raise BadPicture(f"Choose a {kind} first.")
+    return opened(photo), opened(painting)
 
 
 def bar(share: float, words: str) -> str:
