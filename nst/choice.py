@@ -41,6 +41,9 @@ class _Choice(BaseModel):
         return urlencode(parts | {name: value for name, value in more.items() if value})
 
 
+_USED = {"presets": "presets", "values": "vary", "figure": "figure"}  # by the way of comparing
+
+
 class Comparison(_Choice):
     """Presets side by side, or values of one setting, or a figure of a report."""
 
@@ -57,7 +60,11 @@ class Comparison(_Choice):
         names = tree.get("presets", ())
         parts = names.split(",") if isinstance(names, str) else names
         known = {"presets": tuple(filter(None, parts))} if "presets" in tree else {}
-        return super().read({**tree, **known})
+        found = super().read({**tree, **known})
+        # What another way would use may be anything in an address.
+        unused = {"presets", "vary", "figure"} - {_USED[found.by]}
+        unused |= set() if found.by == "values" else {"preset"}
+        return found.model_copy(update={name: getattr(cls(), name) for name in unused})
 
     def variants(self) -> list[Variant]:
         """What to paint. Raises `Problem`."""
@@ -80,9 +87,7 @@ class Sweep(_Choice):
 
     def variants(self) -> list[Variant]:
         """What to paint, row by row. Raises `Problem`."""
-        axes = self.axes()
-        size = None if any(one.key == "size" for one in axes) else self.size
-        return grid(get(self.preset), axes, size)
+        return grid(get(self.preset), self.axes(), self.size)
 
     def axes(self) -> list[Any]:
         """One or two."""

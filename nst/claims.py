@@ -9,7 +9,7 @@ from nst.reports import Claim, Figure
 from nst.tables import COLUMNS, Value, shown
 
 HOLDS, PARTLY, FAILS, UNKNOWN = "holds", "holds in part", "does not hold", "cannot be said"
-CLOSE_POINTS, CLOSE_SHARE = 10.0, 0.25  # of a published percentage, to count as the same
+CLOSE_POINTS, CLOSE_SHARE = 10.0, 0.25  # of a published percentage: what counts as the same
 MOSTLY = 0.5  # Kendall's tau of an order that holds in part
 
 Rows = Mapping[str, Mapping[str, Value]]
@@ -34,6 +34,8 @@ def verdict(claim: Claim, rows: Rows) -> Verdict:
     label = COLUMNS[claim.column].label.lower()
     if not all(isinstance(value, int | float) for value in values):
         return Verdict(claim.says, UNKNOWN, f"{label} is missing for a variant")
+    if any(rows[title].get("warning") for title in claim.of):
+        return Verdict(claim.says, UNKNOWN, "a variant's numbers grew out of range")
     found, numbers = _CHECKS[claim.kind](claim, values)
     return Verdict(claim.says, found, f"{label} {numbers}")
 
@@ -51,7 +53,8 @@ def _change(claim: Claim, values: Sequence[float]) -> tuple[str, str]:
     if values[1] == 0:
         return UNKNOWN, "is zero for the one it is compared with"
     measured, published = 100 * (values[0] - values[1]) / abs(values[1]), claim.percent
-    close = abs(measured - published) <= max(CLOSE_POINTS, CLOSE_SHARE * abs(published))
+    size = abs(published)  # a change of one percent is not met by one of ten
+    close = abs(measured - published) <= max(min(CLOSE_POINTS, size), CLOSE_SHARE * size)
     same = measured * published > 0
     found = HOLDS if close and same else PARTLY if same else FAILS
     return found, f"{measured:+.0f} %, published {published:+.0f} %"

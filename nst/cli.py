@@ -1,4 +1,4 @@
-"""The command line: `python -m nst stylize | presets | gallery`."""
+"""The command line: `python -m nst stylize | presets | gallery`, and all other commands."""
 
 import json
 import os

@@ -53,7 +53,8 @@ def compare(
     painting: Painting,
     presets: Annotated[str | None, typer.Option(help="2 to 6 presets: a,b,c.")] = None,
     vary: Annotated[
-        str | None, typer.Option(help="Instead: 2 to 6 values of one setting, key=v1,v2,…")
+        str | None,
+        typer.Option(help="Instead: 2 to 6 values of one setting: key=v1,v2 or key=v1;v2."),
     ] = None,
     preset: Annotated[str, typer.Option(help="What `--vary` varies.")] = DEFAULT,
     size: Annotated[int | None, typer.Option(help="Pixels of the long side, for all.")] = None,
@@ -98,9 +99,7 @@ def sweep(
 ) -> None:
     """Paint a grid over one or two settings of a preset."""
     axes = [axis(text) for text in vary]
-    # A size that is varied is not set for all.
-    common = None if any(one.key == "size" for one in axes) else size
-    variants = grid(get(preset), axes, common, changed_settings(settings or []))
+    variants = grid(get(preset), axes, size, changed_settings(settings or []))
     outcomes = _painted(photo, painting, variants, [(output, ".png")], report, yes)
     tree = as_tree(outcomes, Path(photo).name, Path(painting).name)
     save_png(sweep_sheet(outcomes, axes, get(preset).title).picture, output, tree)
@@ -137,6 +136,8 @@ def reproduce(
     if output is None:
         raise BadOutput("Give a folder with `-o`.")
     chosen = [find(name) for name in names or figures()]
+    if publish and (photo, painting, size) != (PHOTO, PAINTING, reproduction.SIZE):
+        raise BadSetting("`--publish` is for the default photo, painting and size.")
     pictures = open_named(photo, photos()), open_named(painting, paintings())
     output.mkdir(parents=True, exist_ok=True)
     for figure in chosen:
@@ -207,6 +208,8 @@ def _print(outcomes: Sequence[Outcome]) -> None:
         if outcome.error:
             console.print(f"{outcome.variant.title}: {outcome.error}", style="red", soft_wrap=True)
             continue
+        if numbers["warning"]:
+            console.print(numbers["warning"], style="yellow", soft_wrap=True)
         console.print(
             f"{outcome.variant.title}: content {numbers['content_score']:.0f}, "
             f"style {numbers['style_score']:.0f} of 100; {shown(numbers['seconds'])} s, "

@@ -75,19 +75,21 @@ def run(
     run_ = _Comparison(photo, painting, variants, stylize)
     yield run_.progress(None, None)
     for number, variant in enumerate(variants):
+        new = False
         try:
             pictures = run_.pictures(variant)
-            known = recall(variant, *pictures)
-            if known is None:
+            outcome = recall(variant, *pictures)
+            if new := outcome is None:
                 result = yield from run_.painted(variant, pictures)
-                known = run_.measured(variant, result)
-                keep(known, *pictures)
-            run_.outcomes.append(known)
+                outcome = run_.measured(variant, result)
         except Problem as error:
-            run_.outcomes.append(Outcome(variant, error=str(error)))
+            outcome, new = Outcome(variant, error=str(error)), False
         except Exception:
             logging.exception("A variant failed")
-            run_.outcomes.append(Outcome(variant, error="Something went wrong here."))
+            outcome, new = Outcome(variant, error="Something went wrong here."), False
+        if new:  # what cannot be kept, as on a full disk, ends the run
+            keep(outcome, *pictures)
+        run_.outcomes.append(outcome)
         run_.expected[number] = 0
         yield run_.progress(None, None)
 

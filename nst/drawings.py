@@ -15,14 +15,13 @@ def panel(outcome: Outcome) -> Panel:
     if outcome.result is None:
         return Panel(None, outcome.variant.title, (outcome.error,))
     numbers = row(outcome)
-    return Panel(
-        outcome.result.picture,
-        outcome.variant.title,
-        (
-            f"content {numbers['content_score']:.0f}, style {numbers['style_score']:.0f} of 100",
-            f"{shown(numbers['iterations'])} iterations in {numbers['seconds']:.1f} s",
-        ),
+    lines = (
+        f"content {numbers['content_score']:.0f}, style {numbers['style_score']:.0f} of 100",
+        f"{shown(numbers['iterations'])} iterations in {numbers['seconds']:.1f} s",
     )
+    if numbers["warning"]:
+        lines = (*lines, "stopped early: its numbers grew out of range")
+    return Panel(outcome.result.picture, outcome.variant.title, lines)
 
 
 def comparison_sheet(outcomes: Sequence[Outcome]) -> Image:

@@ -102,9 +102,24 @@ def turned(recipe: Recipe, key: str, value: str) -> Recipe:
     """
     if key in KNOBS:
         return KNOBS[key].turn(recipe, value.strip())
-    if key not in setting_names() and not key.startswith(("content.layers.", "style.layers.")):
-        raise BadSetting(f"Nothing named `{key}` can be varied. {suggest(key, varied_names())}")
+    _known(key)
     return recipe.but({key: value})
+
+
+def varied(recipe: Recipe, changes: Mapping[str, str]) -> Recipe:
+    """The recipe with several changed: settings first, at once, then knobs, which build on them."""
+    for key in changes:
+        _known(key)
+    recipe = recipe.but({key: value for key, value in changes.items() if key not in KNOBS})
+    for key in (key for key in KNOBS if key in changes):
+        recipe = turned(recipe, key, changes[key])
+    return recipe
+
+
+def _known(key: str) -> None:
+    layers = ("content.layers.", "style.layers.")
+    if key not in KNOBS and key not in setting_names() and not key.startswith(layers):
+        raise BadSetting(f"Nothing named `{key}` can be varied. {suggest(key, varied_names())}")
 
 
 def varied_names() -> tuple[str, ...]:

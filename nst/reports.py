@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from nst.knobs import turned
+from nst.knobs import varied
 from nst.names import Problem, pick
 from nst.presets import ROOT, get, paintings, photos
 from nst.variants import RESULT, Variant
@@ -90,8 +90,7 @@ class Figure(_Table):
     def _variant(self, cell: Cell, column: int, size: int | None) -> Variant:
         preset = get(cell.preset or self.preset)
         recipe = preset.recipe if size is None else preset.recipe.but({"size": size})
-        for key, value in {**self.vary, **cell.vary}.items():
-            recipe = turned(recipe, key, value)
+        recipe = varied(recipe, {**self.vary, **cell.vary})
         return Variant(cell.title, preset.name, recipe, cell.photo, cell.painting, (0, column))
 
 

@@ -20,7 +20,7 @@ from nst.compare import Outcome, Progress
 from nst.images import fit, open_picture, resized, save_png
 from nst.metrics import Measures
 from nst.presets import GALLERY
-from nst.reports import Figure
+from nst.reports import BadReport, Figure
 from nst.sheets import Panel, sheet
 from nst.steps import Losses, Result, Term
 from nst.tables import COLUMNS, as_csv, row, shown
@@ -43,7 +43,9 @@ class Store:
         try:
             tree = json.loads(path.with_suffix(".json").read_text("utf-8"))
             picture = open_picture(path)
-            result = Result(picture, picture, tree["report"], (_losses(tree["last"]),))
+            report, fitted = tree["report"], resized(photo, picture.size)
+            history = (_losses(tree["last"]),)
+            result = Result(picture, fitted, report, history, report["warning"])
             return Outcome(
                 variant,
                 result,
@@ -59,7 +61,8 @@ class Store:
         """Writes a new one; the JSON last, so that a whole one has both files."""
         path = self._path(outcome.variant, photo, painting)
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_png(outcome.result.picture, path, dict(outcome.result.report))
+        kept = {"preset": outcome.variant.preset, **outcome.result.report}
+        save_png(outcome.result.picture, path, kept)
         tree = {
             "report": outcome.result.report,
             "last": _tree(outcome.result.history[-1]),
@@ -92,6 +95,10 @@ def paint(
     figure: Figure, photo: Image, painting: Image, folder: Path, size: int | None = SIZE
 ) -> Iterator[Progress]:
     """Paints a figure's variants and writes `NAME.png`, `.json` and `.csv` into `folder`."""
+    names = {*figure.columns, *(claim.column for claim in figure.claims)}
+    names |= {name for cell in figure.cells for name in cell.published}
+    if unknown := names - {*COLUMNS}:
+        raise BadReport(f"{figure.name}: {', '.join(sorted(unknown))} is no column of a table.")
     store = Store(folder / "results")
     progress = None
     for progress in compare.run(

@@ -100,13 +100,15 @@ def row(outcome: Outcome) -> dict[str, Value]:
         name: None if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in numbers.items()
     }
-    return {"variant": outcome.variant.title, **finite, "error": outcome.error}
+    warning = outcome.result.warning if outcome.result else ""
+    title = outcome.variant.title
+    return {"variant": title, **finite, "warning": warning, "error": outcome.error}
 
 
 def as_csv(outcomes: Sequence[Outcome]) -> str:
     """The rows, with the names of the columns as the first line."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, ["variant", *COLUMNS, "error"], lineterminator="\n")
+    writer = csv.DictWriter(text, ["variant", *COLUMNS, "warning", "error"], lineterminator="\n")
     writer.writeheader()
     writer.writerows(map(row, outcomes))
     return text.getvalue()

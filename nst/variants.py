@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from nst.estimate import duration, estimate
-from nst.knobs import label, turned
+from nst.knobs import label, varied
 from nst.names import Problem
 from nst.presets import Preset, get
 from nst.recipe import SMALLEST, BadSetting, Recipe
@@ -63,7 +63,9 @@ def axis(text: str) -> Axis:
     if not equals or not key.strip() or not found:
         raise BadSetting(f"`{text}` needs the form key=value,value, such as seed=1,2,3.")
     if len(set(found)) < len(found):
-        raise BadSetting(f"`{text}` names a value twice.")
+        raise BadSetting(
+            f"`{text}` names a value twice. Put semicolons between values that have commas."
+        )
     return Axis(key.strip(), found)
 
 
@@ -104,10 +106,10 @@ def grid(
     plain = _at(preset.recipe, size).but(settings or {})
     found = []
     for row, below in enumerate(axes[1].values if axes[1:] else ("",)):
-        base = turned(plain, axes[1].key, below) if below else plain
         for column, value in enumerate(axes[0].values):
-            title = ", ".join(filter(None, (value, below)))
-            recipe = turned(base, axes[0].key, value)
+            changes = {axes[0].key: value} | ({axes[1].key: below} if below else {})
+            title = ", ".join(changes.values())
+            recipe = varied(plain, changes)
             found.append(Variant(title, preset.name, recipe, place=(row, column)))
     return found
 

@@ -162,3 +162,9 @@ def test_a_bad_file_of_ready_made_comparisons_is_refused(tmp_path, monkeypatch, 
         ready_made.__wrapped__()
     assert str(refused.value).startswith("comparisons.toml: ")
     assert words in str(refused.value)
+
+
+@pytest.mark.parametrize("damage", ["preset=nonsense", "figure=x", "vary=zzz%3D1"])
+def test_what_the_way_of_comparing_does_not_use_is_not_taken_from_an_address(damage):
+    query = dict(parse_qsl(damage)) | {"presets": "quick,tuned"}
+    assert Comparison.read(query) == Comparison.read({"presets": "quick,tuned"})

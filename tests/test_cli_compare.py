@@ -123,7 +123,7 @@ def test_presets_are_compared_and_written_as_csv(here, monkeypatch):
     assert done.exit_code == 0, done.output
     rows = list(csv.DictReader(Path("r.csv").read_text("utf-8").splitlines()))
     assert [row["variant"] for row in rows] == [presets[name].title for name in short]
-    assert [*rows[0]] == ["variant", *COLUMNS, "error"]
+    assert [*rows[0]] == ["variant", *COLUMNS, "warning", "error"]
     assert {row["iterations"] for row in rows} == {"5"}
     assert [row["measured_by"] for row in rows] == ["vgg16", "vgg16", "vgg19"]
     assert sorted(path.name for path in here.iterdir()) == ["photo.png", "r.csv", "text.jpg"]

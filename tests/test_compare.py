@@ -4,6 +4,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from PIL import ImageOps
 
 import nst.estimate
 from nst import compare
@@ -16,7 +17,7 @@ from nst.names import Problem
 from nst.optimize import losses_of, stylize
 from nst.presets import get, paintings, photos
 from nst.steps import last
-from nst.variants import axis, grid
+from nst.variants import axis, grid, seconds
 
 STEPS = {"pyramid.iterations": "3"}
 KINDS = ["max pooling", "average pooling", "the other network", "a higher layer", "larger"]
@@ -159,8 +160,8 @@ def test_the_share_goes_up_from_0_to_1(seen):
     assert 0 <= shares[0] < 0.1
     assert max(shares[:-1]) < shares[-1] == 1
     assert seen[-1].seconds_left == 0
-    seconds = [progress.seconds for progress in seen]
-    assert seconds == sorted(seconds)
+    elapsed = [progress.seconds for progress in seen]
+    assert elapsed == sorted(elapsed)
     assert all(progress.seconds_left >= 0 for progress in seen)
 
 
@@ -176,10 +177,13 @@ def test_the_share_does_not_fall_where_a_run_is_slower_than_foreseen(photo, pain
     assert shares[-1] == 1
 
 
-def test_the_seconds_left_shrink_with_each_variant(seen):
-    between = [progress.seconds_left for progress in seen if not progress.step]
-    assert between == sorted(between, reverse=True)
-    assert between[0] > 0
+def test_the_seconds_left_are_those_of_the_run_and_of_the_variants_to_come(seen, photo, painting):
+    expected = seconds(different(), photo.size, painting.size)
+    for progress in seen:
+        done = len(progress.outcomes)
+        own = progress.step.seconds_left - expected[done] if progress.step else 0
+        assert progress.seconds_left == pytest.approx(own + sum(expected[done:]))
+    assert seen[0].seconds_left > 0
 
 
 def test_no_variants_are_done_at_once(photo, painting):
@@ -306,11 +310,12 @@ def test_a_variant_of_a_failed_result_says_so(photo, painting):
     ]
 
 
-def test_a_variant_may_have_bundled_pictures_of_its_own(photo, painting):
-    first, second = seeds(2)
-    second = replace(second, photo="cat", painting="great_wave")
-    outcomes = end(compare.run(photo, painting, [first, second])).outcomes
+def test_a_variant_may_have_bundled_pictures_of_its_own():
     cat, wave = open_picture(photos()["cat"].path), open_picture(paintings()["great_wave"].path)
+    given = ImageOps.mirror(cat), ImageOps.mirror(wave)  # others of the same sizes
+    first, second = seeds(2, steps=1)
+    second = replace(second, photo="cat", painting="great_wave")
+    outcomes = end(compare.run(*given, [first, second])).outcomes
     alone = last(stylize(cat, wave, second.recipe))
     assert same(outcomes[1].result.picture, alone.picture)
     judge = Judge.of(cat, wave, alone.picture.size, network="vgg16")

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from nst.knobs import KNOBS, PROFILES, STYLE_LAYERS, label, turned, varied_names
+from nst.knobs import KNOBS, PROFILES, STYLE_LAYERS, label, turned, varied, varied_names
 from nst.names import UnknownName
 from nst.presets import all_presets, get
 from nst.recipe import BadSetting, Recipe, setting_names
@@ -150,3 +150,14 @@ def test_knobs_and_settings_can_be_varied_and_have_labels():
     assert label("ratio") == "Content/style ratio"
     assert label("start.noise") == "start.noise"
     assert len({knob.label for knob in KNOBS.values()}) == len(KNOBS)
+
+
+def test_settings_and_knobs_work_together_in_any_order():
+    recipe = get("quick").recipe
+    both = {"ratio": "4", "style.weight": "10"}
+    for changes in (both, dict(reversed(both.items()))):
+        assert varied(recipe, changes).content.weight == 40
+    scales = {"pyramid.iterations": "5,6", "pyramid.scales": "0.5,1"}
+    assert varied(recipe, scales).pyramid.iterations == (5, 6)
+    with pytest.raises(BadSetting, match="sede"):
+        varied(recipe, {"sede": "1"})

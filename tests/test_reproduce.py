@@ -108,7 +108,7 @@ def test_the_tree_has_published_numbers_beside_measured_ones(once):
     assert tree["name"] == "mine"
     assert tree["published"] == {"A": PUBLISHED, "B": PUBLISHED}
     assert tree["measured"] == {"A": row(outcomes[0]), "B": row(outcomes[1])}
-    assert {*tree["measured"]["A"]} == {"variant", *COLUMNS, "error"}
+    assert {*tree["measured"]["A"]} == {"variant", *COLUMNS, "warning", "error"}
     assert tree["sizes"] == {"A": [64, 43], "B": [64, 43]}
     preset, changes = tree["changes"]["B"]
     assert preset == "baseline"
@@ -121,8 +121,9 @@ def test_the_tree_has_published_numbers_beside_measured_ones(once):
 def test_a_sheet_has_a_line_for_each_published_number_and_each_claim(once):
     _, outcomes = once
     whole = drawing(figure(), outcomes)
-    silent = figure(claims=(), cells=tuple(Cell(title=t) for t in "AB"), columns=())
-    assert drawing(silent, outcomes).height < whole.height - 40
+    unpublished = figure(cells=(Cell(title="A"), Cell(title="B")))
+    assert drawing(unpublished, outcomes).height < whole.height - 40
+    assert drawing(figure(columns=()), outcomes).height < whole.height - 40
     assert drawing(figure(claims=(DARKER, DARKER)), outcomes).height > whole.height
     assert drawing(figure(title="Mine " * 30), outcomes).height > whole.height
 

@@ -55,7 +55,9 @@ def _lay_out(frame: Frame, compare: Comparer, tab: gr.Tab) -> list[gr.components
             photo, painting = picture_pair(NAME)
             with gr.Row(elem_classes="ready"):
                 buttons = [
-                    gr.Button(ready.title, size="sm", elem_id=f"ready-{number}")
+                    gr.Button(
+                        f"{ready.title} ({ready.source})", size="sm", elem_id=f"ready-{number}"
+                    )
                     for number, ready in enumerate(ready_made())
                 ]
             way = gr.Radio(
@@ -176,19 +178,18 @@ def _lay_out(frame: Frame, compare: Comparer, tab: gr.Tab) -> list[gr.components
         def variants() -> list[Variant]:
             return chosen_by(*choice).variants()
 
-        skip, at = gr.skip(), None
+        skip, at, names = gr.skip(), None, labels(photo, painting)
         with TemporaryDirectory() as folder:
             for at, new in answers.watched(request, photo, painting, variants):
-                known = _known(at, folder) if new else (skip,) * 7
+                known = _known(at, names, folder) if new else (skip,) * 7
                 yield status(at), live(at), *known, *(skip,) * 3
             if at is None:
                 return
             ended = status(at) if at.painting is None else stopped(at)
             written = (skip,) * 3
             if at.outcomes:
-                names = labels(photo, painting)
                 written = files(at.outcomes, comparison_sheet(at.outcomes), *names, folder)
-            yield ended, gr.Image(visible=False), *_known(at, folder), *written
+            yield ended, gr.Image(visible=False), *_known(at, names, folder), *written
 
     way.change(
         lambda chosen: [gr.Group(visible=name == chosen) for name in WAYS.values()],
@@ -267,11 +268,11 @@ def _blamed(error: Problem, choice: Sequence[Any]) -> int:
     return {"presets": 1, "values": 4, "figure": 5}.get(choice[0], 0)
 
 
-def _known(at: Progress, folder: str) -> tuple[Any, ...]:
+def _known(at: Progress, names: tuple[str, str], folder: str) -> tuple[Any, ...]:
     """Results, numbers, both sides, the pair, the plots, of what is done."""
     titles = [outcome.variant.title for outcome in at.outcomes if outcome.result]
     left, right = (titles[0], titles[-1]) if titles else (None, None)
-    results = pictures(at.outcomes, folder)
+    results = pictures(at.outcomes, names, folder)
     return (
         results,
         table(at.outcomes) if at.outcomes else "",

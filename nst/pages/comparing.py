@@ -20,7 +20,7 @@ from nst.drawings import panel
 from nst.estimate import duration
 from nst.images import fit, resized, save_png
 from nst.names import Problem
-from nst.outputs import curve
+from nst.outputs import curve, report
 from nst.pages import link
 from nst.pages.live import PREVIEW_SECONDS, Runs
 from nst.pages.parts import QUIET, Frame, bar, both, bundled_name, picture_problem
@@ -29,6 +29,7 @@ from nst.sheets import field_for
 from nst.tables import COLUMNS, as_csv, as_tree, row, shown
 from nst.variants import Variant, refuse_if_too_long
 
+DOWNLOADS = 3  # the sheet, the numbers, the settings
 Comparer = Callable[..., Iterator[Progress]]
 Choice = Comparison | Sweep
 
@@ -67,7 +68,8 @@ class Comparing:
             "<p><b>Starting …</b></p><p class='hint'>One visitor's pictures are painted at a time; "
             "your place in the queue is shown here.</p>"
         )
-        return gr.Button(interactive=False), gr.Button(visible=True), waits
+        none = (gr.DownloadButton(value=None, interactive=False) for _ in range(DOWNLOADS))
+        return gr.Button(interactive=False), gr.Button(visible=True), waits, *none
 
     def rest(self, request: gr.Request, *paths: str | None) -> tuple[Any, ...]:
         """The page after a run, with the files that there are."""
@@ -93,16 +95,14 @@ class Comparing:
             refuse_if_too_long(variants, *(picture.size for picture in pictures))
             steps = self.compare(*pictures, variants)
             for at in steps:
-                if run.is_set():
-                    break
-                if len(at.outcomes) > known or at.seconds >= due:
+                if len(at.outcomes) > known or at.seconds >= due or run.is_set():
                     due = at.seconds + PREVIEW_SECONDS
                     yield at, len(at.outcomes) > known
                     known = len(at.outcomes)
+                if run.is_set():
+                    break
         except Problem as error:
             raise gr.Error(str(error), title="This cannot be painted") from error
-        except gr.Error:
-            raise
         except Exception as error:
             logging.exception("A comparison failed")
             raise gr.Error("Something went wrong here. Please try again.") from error
@@ -158,7 +158,7 @@ def wire(
     run = page.go.click(
         answers.prepare,
         page.inputs,
-        [page.go, page.stop, page.progress],
+        [page.go, page.stop, page.progress, *page.downloads],
         validator=check,
         **QUIET,
     ).success(
@@ -208,7 +208,9 @@ def live(at: Progress, longest: int = 512) -> gr.Image:
     return gr.Image(resized(picture, size), visible=True)
 
 
-def pictures(outcomes: Sequence[Outcome], folder: str) -> list[tuple[str, str]]:
+def pictures(
+    outcomes: Sequence[Outcome], names: tuple[str, str], folder: str
+) -> list[tuple[str, str]]:
     """(file, caption) of each result; a failed one is a field with its error.
 
     Files, since Gradio writes a picture anew with each answer, while the browser reads it.
@@ -218,8 +220,8 @@ def pictures(outcomes: Sequence[Outcome], folder: str) -> list[tuple[str, str]]:
         one = panel(outcome)
         path = Path(folder, f"variant-{number}.png")
         if not path.exists():
-            report = dict(outcome.result.report) if outcome.result else {}
-            save_png(one.picture or field_for(one), path, report)
+            kept = report(outcome.result, outcome.variant.preset, *names) if outcome.result else {}
+            save_png(one.picture or field_for(one), path, kept)
         found.append((str(path), " · ".join((one.caption, *one.lines[:1]))))
     return found
 
@@ -233,7 +235,9 @@ def table(outcomes: Sequence[Outcome]) -> str:
         cells = "".join(f"<td>{html.escape(shown(r[name]))}</td>" for r in rows)
         label = f"<th scope='row' title='{html.escape(column.help)}'>{column.label}</th>"
         lines.append(f"<tr>{label}{cells}</tr>")
-    errors = [f"{r['variant']}: {r['error']}" for r in rows if r["error"]]
+    errors = [
+        f"{r['variant']}: {r[kind]}" for r in rows for kind in ("error", "warning") if r[kind]
+    ]
     words = "".join(f"<p>⚠ {html.escape(error)}</p>" for error in errors)
     return (
         f"<div class='numbers'><table><tr><td></td>{head}</tr>{''.join(lines)}</table></div>{words}"

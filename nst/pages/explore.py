@@ -181,4 +181,11 @@ def read(query: Mapping[str, str]) -> Sweep:
 
 def _blamed(error: Problem, choice: Sequence[Any]) -> int:
     """The field of the choice that an error is about."""
-    return 5 if "`size`" in str(error) else 2
+    preset, key, values, *_, size = choice
+    if "`size`" in str(error):
+        return 5
+    try:
+        chosen_by(preset, key, values, "", "", size).variants()
+    except Problem:
+        return 2
+    return 4

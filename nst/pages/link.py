@@ -17,6 +17,7 @@ from nst.presets import DEFAULT, Preset, all_presets, paintings, photos
 from nst.recipe import BadSetting, Recipe, written
 
 MAIN = "stylize"  # the page that an address without a `view` opens
+VIEWS = (MAIN, "compare", "explore", "reports")
 
 # Gradio cannot change the address itself.
 OURS = (
@@ -78,7 +79,7 @@ def first_painting() -> str:
 
 def view_of(query: Mapping[str, str]) -> str:
     """The page that an address opens. Gradio has a use of its own for the name `page`."""
-    return query.get("view", MAIN)
+    return query["view"] if query.get("view") in VIEWS else MAIN
 
 
 def is_main(query: Mapping[str, str]) -> bool:

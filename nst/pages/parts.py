@@ -178,9 +178,14 @@ def setting_field(
     choices += [(f"{setting(key).title} ({key})", key) for key in setting_names()]
     if optional:
         choices = [("nothing", ""), *choices]
-    key = gr.Dropdown(choices, value=first, label=label, elem_id=f"{name}-key")
+    key = gr.Dropdown(
+        choices, value=first, label=label, allow_custom_value=True, elem_id=f"{name}-key"
+    )
     given = gr.Textbox(
-        values, label="Values", info="with commas between them", elem_id=f"{name}-values"
+        values,
+        label="Values",
+        info="with commas between them, or semicolons where a value has commas",
+        elem_id=f"{name}-values",
     )
     key.input(_suggested, key, given, **QUIET)
     return key, given

@@ -4,6 +4,7 @@ import html
 import json
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -44,18 +45,20 @@ def _lay_out() -> list[tuple[gr.Button, Figure]]:
         "their size; what can be compared is how they change."
     )
     buttons = []
-    for report, own in groupby(figures().values(), lambda figure: figure.report):
+    painted = [figure for figure in figures().values() if _kept(figure).exists()]
+    for report, own in groupby(painted, lambda figure: figure.report):
         with gr.Accordion(report, open=not buttons, elem_classes="report"):
-            for figure in own:
-                if found := _draw(figure):
-                    buttons.append((found, figure))
+            buttons += [(_draw(figure), figure) for figure in own]
     return buttons
 
 
-def _draw(figure: Figure) -> gr.Button | None:
-    path = KEPT / f"{figure.name}.json"
-    if not path.exists():  # a new figure shows when it has been painted
-        return None
+def _kept(figure: Figure) -> Path:
+    """Its numbers; a new figure has none until it has been painted."""
+    return KEPT / f"{figure.name}.json"
+
+
+def _draw(figure: Figure) -> gr.Button:
+    path = _kept(figure)
     kept = json.loads(path.read_text("utf-8"))
     gr.Markdown(
         f"### {figure.title}\n*{figure.report}, {figure.place}.* {figure.says}"

@@ -10,6 +10,7 @@ from nst.pages import choices, compare, explore, link, reports, stylize
 from nst.pages.answers import Estimator, Instant, Stylizer
 from nst.pages.comparing import Comparer
 from nst.pages.dials import shown
+from nst.pages.live import plot
 from nst.pages.parts import QUIET, Frame
 from nst.reports import Figure
 
@@ -56,16 +57,20 @@ def _cell(cells: explore.Cells | None, event: gr.SelectData) -> Any:
     found = explore.hit(cells, event)
     if found is None:
         return gr.skip()
-    unmarked = gr.Gallery(selected_index=None)
+    unmarked, off = (
+        gr.Gallery(selected_index=None),
+        gr.DownloadButton(value=None, interactive=False),
+    )
+    words = (
+        "<p><b>From the grid.</b></p><p class='hint'>Stylize paints it again; "
+        "change the size or any setting first.</p>"
+    )
+    nothing_else = (None, plot([]), None, off, off, off)  # of the run that was shown before
     return (
         gr.Tabs(selected=link.MAIN),
         *cells.pictures,
-        unmarked,
-        unmarked,
-        "<p><b>From the grid.</b></p><p class='hint'>Stylize paints it again; "
-        "change the size or any setting first.</p>",
-        cells.results.get(found.place, gr.skip()),
-        gr.Tabs(selected="result"),
+        *(unmarked, unmarked),
+        *(words, cells.results.get(found.place), *nothing_else, gr.Tabs(selected="result")),
         found.preset,
         *shown(found.recipe).values(),
         *choices.without_style(found.preset),

@@ -29,8 +29,8 @@ TO_PROGRESS = """(...inputs) => {
 class Fields:
     """What other pages set or read here.
 
-    `place` is photo, painting and their strips, status, result and its tabs, preset and dials, and
-    what tells that no trained style is in use.
+    `place` is photo, painting and their strips, all that a run shows (see `nst.pages.live`), preset
+    and dials, and what tells that no trained style is in use.
     """
 
     photo: gr.Image
@@ -232,7 +232,7 @@ def lay_out(frame: Frame, stylize: Stylizer, estimate: Estimator, fast: Instant)
             )
             if field is painting:
                 fed.then(choices.without_style, preset, leave, **QUIET)
-    shows = [photo, painting, photo_strip, painting_strip, progress, canvas, tabs]
+    shows = [photo, painting, photo_strip, painting_strip, *outputs]
     return Fields(photo, painting, [*shows, preset, *dials.values(), *leave], onward)
 
 

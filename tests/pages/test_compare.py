@@ -97,7 +97,7 @@ def test_two_variants_through_the_client(client):
     assert {row[1] for row in losses["data"]} == {"3", "5"}
     rows = list(csv.DictReader(Path(table).read_text("utf-8").splitlines()))
     assert [row["iterations"] for row in rows] == ["3", "5"]
-    assert set(rows[0]) == {"variant", *COLUMNS, "error"}
+    assert set(rows[0]) == {"variant", *COLUMNS, "warning", "error"}
     kept = json.loads(Path(settings).read_text("utf-8"))
     assert kept["variants"][1]["report"]["settings"]["size"] == 64
     with Image.open(sheet) as picture:
