@@ -14,9 +14,11 @@ from typer.testing import CliRunner
 import nst.cli
 import nst.cli_compare
 import nst.compare
+import nst.estimate
 import nst.reproduce
 import nst.variants
 from nst.images import read_report, save_png
+from nst.machine import Calibration
 from nst.presets import get
 from nst.recipe import Recipe
 from nst.reports import figures, find
@@ -215,7 +217,14 @@ def test_bad_pictures_are_refused_with_a_sentence(here, no_run, command):
 # Too long
 
 
-def test_what_takes_more_than_20_minutes_is_refused_with_a_size_that_fits(here, no_run):
+@pytest.fixture
+def slow(monkeypatch):
+    """A machine of known speed."""
+    known = Calibration("float32", fixed=1e-3, per_pixel=4e-6, float32_per_pixel=4e-6)
+    monkeypatch.setattr(nst.estimate, "calibration", lambda: known)
+
+
+def test_what_takes_more_than_20_minutes_is_refused_with_a_size_that_fits(here, no_run, slow):
     long = ["--vary", "seed=1,2,3,4,5,6", "--preset", "baseline"]
     message = refused("compare", "cat", PICTURES[1], *long, "--size", "2048", "-o", "s.png")
     assert "the limit is 20 min 0 s" in message
@@ -225,7 +234,7 @@ def test_what_takes_more_than_20_minutes_is_refused_with_a_size_that_fits(here, 
     assert str(reached.exception) == "a run began"
 
 
-def test_yes_paints_however_long_it_takes(here, no_run):
+def test_yes_paints_however_long_it_takes(here, no_run, slow):
     long = ["--vary", "seed=1,2,3,4,5,6", "--preset", "baseline", "--size", "2048", "--yes"]
     for command in ("compare", "sweep"):
         reached = invoke(command, "cat", PICTURES[1], *long, "-o", "s.png")

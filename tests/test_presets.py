@@ -5,10 +5,10 @@ import tomllib
 import pytest
 
 from nst.backbones import NETWORKS
-from nst.hub import CATALOG
 from nst.images import open_picture
 from nst.names import UnknownName
 from nst.presets import (
+    CATALOGS,
     DEFAULT,
     IMAGES,
     ROOT,
@@ -163,7 +163,7 @@ REPORTS = {
 
 
 @pytest.mark.parametrize(
-    "name", sorted(path.stem for path in ROOT.glob("*.toml") if path != CATALOG)
+    "name", sorted(path.stem for path in ROOT.glob("*.toml") if path.name not in CATALOGS)
 )
 def test_a_preset_is_complete(name):
     preset = get(name)

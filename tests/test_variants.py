@@ -5,7 +5,9 @@ from itertools import product
 
 import pytest
 
+import nst.estimate
 from nst.estimate import estimate
+from nst.machine import Calibration
 from nst.names import UnknownName
 from nst.presets import all_presets, get
 from nst.recipe import BadSetting
@@ -210,6 +212,13 @@ def test_changes_are_enough_to_make_a_variant_of_its_preset(text):
 
 
 # How long it takes
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch):
+    """One of known speed."""
+    known = Calibration("float32", fixed=1e-3, per_pixel=4e-6, float32_per_pixel=4e-6)
+    monkeypatch.setattr(nst.estimate, "calibration", lambda: known)
 
 
 def test_the_seconds_include_the_measuring():
