@@ -48,7 +48,7 @@ CSS = """
 #settings .form > :is(#content-layers, #style-layers) { grid-column: 1 / -1; }
 #result img { width: 100%; height: auto; max-height: 620px; object-fit: contain; }
 .title h1 { margin-bottom: 0; }
-.numbers { overflow-x: auto; }
+.numbers { overflow-x: auto; max-width: calc(100vw - 84px); }
 .numbers table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%; }
 .numbers table :is(td, th) { padding: 3px 10px 3px 0; text-align: right; white-space: nowrap;
   border: 0; border-bottom: 1px solid var(--border-color-primary); }
