@@ -48,11 +48,11 @@ CSS = """
 #settings .form > :is(#content-layers, #style-layers) { grid-column: 1 / -1; }
 #result img { width: 100%; height: auto; max-height: 620px; object-fit: contain; }
 .title h1 { margin-bottom: 0; }
-.numbers { overflow-x: auto; max-width: calc(100vw - 84px); }
+.numbers { overflow-x: auto; max-width: calc(100vw - 116px); }
 .numbers table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%; }
 .numbers table :is(td, th) { padding: 3px 10px 3px 0; text-align: right; white-space: nowrap;
   border: 0; border-bottom: 1px solid var(--border-color-primary); }
-.numbers table th[scope=row] { text-align: left; font-weight: 400; cursor: help;
+.numbers table th[scope=row] { text-align: left !important; font-weight: 400; cursor: help;
   color: var(--body-text-color-subdued); }
 .numbers table th[scope=col] { white-space: normal; vertical-align: bottom; }
 #compare-results .grid-wrap { max-height: none !important; height: auto !important; }
