@@ -147,7 +147,12 @@ def lay_out(frame: Frame, stylize: Stylizer, estimate: Estimator, fast: Instant)
         flash |= {"show_progress": "hidden", "concurrency_limit": 2, "concurrency_id": "instant"}
         private = {"api_visibility": "private", **flash}
 
-        tab.select(answers.consider, **think)
+        def come_back(opening: bool, *chosen: Any) -> tuple[bool, Any]:
+            return False, gr.skip() if opening else answers.consider(*chosen)[1]
+
+        # The first page is selected at the opening, too, before the link is restored.
+        opening = gr.State(True)
+        tab.select(come_back, [opening, *inputs], [opening, address], **QUIET)
 
         def arrive(request: gr.Request, *chosen: Any) -> tuple[str, Any]:
             words, query = answers.consider(*chosen)
