@@ -55,7 +55,7 @@ class Styles:
 def styles() -> Styles:
     """Draws them where it is called."""
     cards = style_cards(hub.bundled().values())
-    with gr.Group(visible=False, elem_id="instant") as controls:
+    with gr.Group(elem_id="instant") as controls:  # an empty address has a style in use
         strength = gr.Slider(
             0, 1, DEFAULT.strength, label="Strength", step=0.05, buttons=[], elem_id="strength"
         )
