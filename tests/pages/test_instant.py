@@ -190,6 +190,8 @@ def test_a_webcam_snapshot_is_painted(visit):
     page.locator("#photo button[aria-label='Remove Image']").click()
     page.locator("#photo").get_by_label("Capture from camera").click()
     page.locator("#photo").get_by_text("Click to Access Webcam").click()
+    # Before its first picture the camera takes none.
+    page.wait_for_function("document.querySelector('#photo video')?.videoWidth > 0")
     page.locator("#photo button[aria-label='capture photo']").click()
     wait_for_another(page, before)
     assert source(page, "photo") != photo
