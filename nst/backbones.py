@@ -43,6 +43,7 @@ NETWORKS: Mapping[str, Network] = {
 }
 CPU = torch.device("cpu")
 CHANNELS = (64, 128, 256, 512, 512)  # of the blocks, in both networks
+DECODED = ("conv1_1", "conv2_1", "conv3_1", "conv4_1")  # layers of VGG-19 that decoders can read
 
 
 class NoWeights(Problem):

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from nst import decoders
 from nst.checkpoints import NOTHING, BadCheckpoint
+from nst.decoders import Decoder
 from nst.fast import painted
 from nst.hub import Loaded
 from nst.images import fit, open_picture, resized
@@ -32,6 +34,19 @@ def samples(network: TransformerNetwork) -> Image.Image:
         photo = open_picture(photos()[name].path)
         photo = resized(photo, fit(photo.size, SAMPLE_SIDE))
         pictures.append(painted(photo, network, dtype))
+    return _row(pictures)
+
+
+def round_trips(decoder: Decoder) -> Image.Image:
+    """The same photos as the decoder makes them of their features, side by side."""
+    encoder = decoders.encoder(
+        PRECISIONS[calibration().precision], next(decoder.parameters()).device
+    )
+    pictures = []
+    for name in SAMPLES:
+        photo = open_picture(photos()[name].path)
+        photo = resized(photo, fit(photo.size, SAMPLE_SIDE))
+        pictures.append(decoders.round_trip(photo, decoder, encoder))
     return _row(pictures)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from nst.names import Problem, pick
 from nst.networks import CENTER, SPREAD, UPSAMPLINGS, TransformerNetwork
@@ -119,19 +119,23 @@ class Checkpoint:
 
 def save_checkpoint(network: TransformerNetwork, path: Path, notes: Mapping[str, Any]) -> None:
     """Half-precision safetensors with notes as JSON in the metadata; whole or not at all."""
-    whole = {
+    shape = {
         "width": network.width,
         "blocks": len(network.blocks),
         "upsampling": network.upsampling,
         "colors": OURS_IN,
-        **notes,
     }
+    write_weights(network, path, shape | {**notes})
+
+
+def write_weights(network: nn.Module, path: Path, notes: Mapping[str, Any]) -> None:
+    """The state of any network, in half precision, with notes; whole or not at all."""
     state = {
         name: value.detach().to("cpu", torch.float16).contiguous()
         for name, value in network.state_dict().items()
     }
     new = path.with_name(path.name + ".new")
-    new.write_bytes(save(state, {NOTES_KEY: json.dumps(whole, ensure_ascii=False)}))
+    new.write_bytes(save(state, {NOTES_KEY: json.dumps(notes, ensure_ascii=False)}))
     new.replace(path)
 
 

@@ -169,7 +169,9 @@ class _Run:
         if recipe.reads_style:
             painting = self._painting_at(level)
             statistics = STYLE_LOSSES[recipe.style.loss].statistics
-            style = self._known(recipe.style.fit, painting, recipe.style.layers, statistics)
+            # Crops of unlike shapes may shrink to one size.
+            kind = "painting" if recipe.style.fit == "whole" else f"cropped to {level.size}"
+            style = self._known(kind, painting, recipe.style.layers, statistics)
         return Targets(content, style)
 
     def _known(

@@ -3,11 +3,12 @@
 import tomllib
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Generic, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-from nst.backbones import NETWORKS, layer_name
+from nst.backbones import DECODED, NETWORKS, layer_name
 from nst.losses import NORMALIZATIONS
 from nst.names import pick
 from nst.presets import ROOT
@@ -23,6 +24,7 @@ from nst.recipe import (
 )
 
 DEFAULT = "ours"
+INVERSE = "conv3_1"  # of a decoder
 
 
 class NetworkSettings(Section):
@@ -62,14 +64,25 @@ class StabilitySettings(Section):
     deviation: float = Field(10.0, gt=0, le=255, description="of the noise, in 0..255")
 
 
-class TrainingRecipe(Settings):
-    """All settings of a training. Losses are those of a `Recipe`, averaged over the batch."""
+class CourseRecipe(Settings):
+    """What every training has, whatever is learned."""
 
     seed: int = Field(0, ge=0, le=2**31 - 1)
-    normalization: one_of("normalization", NORMALIZATIONS) = Field("mean")
-    network: NetworkSettings = NetworkSettings()
     data: DataSettings = DataSettings()
     schedule: ScheduleSettings = ScheduleSettings()
+
+    def iterations(self, photos: int) -> int:
+        """Steps of a training on so many photos."""
+        if self.schedule.epochs is None:
+            return self.schedule.iterations
+        return max(1, round(self.schedule.epochs * photos / self.data.batch))
+
+
+class TrainingRecipe(CourseRecipe):
+    """All settings of a training. Losses are those of a `Recipe`, averaged over the batch."""
+
+    normalization: one_of("normalization", NORMALIZATIONS) = Field("mean")
+    network: NetworkSettings = NetworkSettings()
     backbone: BackboneSettings = BackboneSettings(network="vgg16")
     content: ContentSettings = ContentSettings(weight=1.0, layers={"conv2_2": 1.0})
     style: StyleSettings = StyleSettings()
@@ -93,14 +106,22 @@ class TrainingRecipe(Settings):
         read = {*self.content.layers, *self.style.layers}
         return tuple(name for name in NETWORKS[self.backbone.network].layers if name in read)
 
-    def iterations(self, photos: int) -> int:
-        """Steps of a training on so many photos."""
-        if self.schedule.epochs is None:
-            return self.schedule.iterations
-        return max(1, round(self.schedule.epochs * photos / self.data.batch))
+
+class InverseRecipe(CourseRecipe):
+    """All settings of a decoder's training. Losses are means over all values of a batch."""
+
+    layer: one_of("layer of a decoder", dict.fromkeys(DECODED)) = Field("conv3_1")
+    feature: float = Field(
+        1.0, ge=0, le=1e9, description="squared error of features, in units of a channel's mean"
+    )
+    image: float = Field(1.0, ge=0, le=1e9, description="squared error of pixels, over 63.75")
+    tv: float = Field(1e-4, ge=0, le=1e9, description="total variation of pixels over 63.75")
 
 
-class Training(BaseModel):
+Course = TypeVar("Course", bound=CourseRecipe)
+
+
+class Training(BaseModel, Generic[Course]):
     """A training recipe and where it comes from."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -108,19 +129,34 @@ class Training(BaseModel):
     title: str
     source: str
     note: str = ""
-    recipe: TrainingRecipe
+    recipe: Course
 
 
 @cache
-def all_trainings() -> Mapping[str, Training]:
-    """Every training recipe by name."""
-    found = {}
-    for path in sorted((ROOT / "training").glob("*.toml")):
-        tree = tomllib.loads(path.read_text("utf-8"))
-        found[path.stem] = Training(recipe=TrainingRecipe.read(tree.pop("recipe")), **tree)
-    return found
+def all_trainings() -> Mapping[str, Training[TrainingRecipe]]:
+    """Every recipe of a transformer network's training, by name."""
+    return _read(ROOT / "training", TrainingRecipe)
 
 
-def training(name: str) -> Training:
+@cache
+def inverse_trainings() -> Mapping[str, Training[InverseRecipe]]:
+    """Every recipe of a decoder's training, by name."""
+    return _read(ROOT / "training" / "inverse", InverseRecipe)
+
+
+def training(name: str) -> Training[TrainingRecipe]:
     """The one of that name. Raises `UnknownName` with the closest one."""
     return pick("training recipe", name, all_trainings())
+
+
+def inverse_training(name: str) -> Training[InverseRecipe]:
+    """The one of that name. Raises `UnknownName` with the closest one."""
+    return pick("training recipe", name, inverse_trainings())
+
+
+def _read(folder: Path, kind: type[Course]) -> Mapping[str, Training[Course]]:
+    found = {}
+    for path in sorted(folder.glob("*.toml")):
+        tree = tomllib.loads(path.read_text("utf-8"))
+        found[path.stem] = Training[kind](recipe=kind.read(tree.pop("recipe")), **tree)
+    return found

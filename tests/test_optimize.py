@@ -643,6 +643,17 @@ def test_runs_that_share_a_memory_are_those_that_do_not(photo, painting, family)
         assert same(shared.picture, alone.picture)
 
 
+def test_crops_that_shrink_to_the_same_size_are_not_mixed(photo, painting):
+    photo, painting = photo.resize((96, 64)), painting.resize((140, 112))
+    large = brief(size=128, style__scale=0.5, style__fit="crop")
+    small = brief(style__fit="crop")
+    assert {r.level_sizes(photo.size)[0] for r in (large, small)} == {(128, 85), (64, 43)}
+    memory = {}
+    run(photo, painting, large, memory=memory)
+    shared = run(photo, painting, small, memory=memory)
+    assert shared.history == run(photo, painting, small).history
+
+
 def test_both_precisions_share_a_memory_without_mixing(photo, painting):
     memory = {}
     for precision in ("float32", "bfloat16", "float32"):

@@ -15,12 +15,14 @@ import pytest
 import torch
 from PIL import Image
 
+import nst.course
 import nst.train
 from nst.backbones import Backbone
+from nst.course import BadTraining, Crops, Fleet, find_photos
 from nst.images import fit, resized, to_tensor
 from nst.machine import calibration
 from nst.networks import TransformerNetwork
-from nst.train import BadTraining, Crops, Fleet, find_photos, train
+from nst.train import train
 from nst.training import TrainingRecipe
 from tests.test_networks import PlainNetwork, plain_name
 
@@ -70,6 +72,10 @@ def photos(folder):
 def precise(monkeypatch):
     """Convolutions in float32, whatever is faster here."""
     monkeypatch.setitem(globals(), "ALONE", replace(ALONE, precision="float32"))
+
+
+def crops_of(paths, made):
+    return Crops(paths, made.data, made.seed)
 
 
 def steps(painting, photos, made, count=None, **options):
@@ -126,18 +132,18 @@ def test_what_is_no_folder_is_refused(name, tmp_path):
 
 
 def test_a_crop_is_the_same_whenever_it_is_asked_for(photos):
-    first, second = Crops(photos.paths, recipe()), Crops(photos.paths, recipe())
+    first, second = crops_of(photos.paths, recipe()), crops_of(photos.paths, recipe())
     order = [35, 3, 0, 21]
     forward = {index: first[index] for index in order}
     assert all(torch.equal(second[index], forward[index]) for index in reversed(order))
     assert not torch.equal(first[0], first[20])
-    other = Crops(photos.paths, recipe(seed=1))
+    other = crops_of(photos.paths, recipe(seed=1))
     assert not any(torch.equal(other[index], forward[index]) for index in order)
 
 
 @pytest.mark.parametrize("side", [64, 96, 256])
 def test_a_crop_has_the_wanted_size_and_range(side, photos):
-    crops = Crops(photos.paths, recipe(data__side=side))
+    crops = crops_of(photos.paths, recipe(data__side=side))
     for index in range(20):
         crop = crops[index]
         assert (crop.shape, crop.dtype) == ((3, side, side), torch.float32)
@@ -155,7 +161,7 @@ def plain_photos(folder, count):
 
 @pytest.mark.parametrize("count", [16, 19])
 def test_every_epoch_has_every_photo_once_in_an_order_of_its_own(count, tmp_path):
-    crops = Crops(plain_photos(tmp_path, count).paths, recipe())
+    crops = crops_of(plain_photos(tmp_path, count).paths, recipe())
     orders = [
         [round(crops[epoch * count + place][0, 0, 0].item() / 10) for place in range(count)]
         for epoch in range(3)
@@ -180,7 +186,7 @@ def rises(crop, channel):
 
 
 def test_half_of_the_crops_are_turned_left_to_right_and_none_upside_down(tmp_path):
-    crops = Crops(ramps(tmp_path), recipe())
+    crops = crops_of(ramps(tmp_path), recipe())
     count = 300
     kept = 0
     for index in range(count):
@@ -191,12 +197,12 @@ def test_half_of_the_crops_are_turned_left_to_right_and_none_upside_down(tmp_pat
 
 
 def test_without_flips_no_crop_is_turned(tmp_path):
-    crops = Crops(ramps(tmp_path), recipe(data__flip=False))
+    crops = crops_of(ramps(tmp_path), recipe(data__flip=False))
     assert all(rises(crops[index], 0)[0] for index in range(60))
 
 
 def test_crops_differ_in_place_and_scale_and_stay_inside(tmp_path):
-    crops = Crops(ramps(tmp_path), recipe(data__flip=False))
+    crops = crops_of(ramps(tmp_path), recipe(data__flip=False))
     found = [crops[index] for index in range(80)]
     left = np.array([crop[0, 0, 0].item() - 50 for crop in found])
     right = np.array([crop[0, 0, -1].item() - 50 for crop in found])
@@ -217,7 +223,7 @@ def test_a_square_photo_that_is_small_is_enlarged_as_a_whole(size, tmp_path):
     photo = noise(*size, 3)
     for n in range(16):
         photo.save(tmp_path / f"{n:02}.png")
-    crops = Crops(find_photos(tmp_path).paths, recipe(data__flip=False))
+    crops = crops_of(find_photos(tmp_path).paths, recipe(data__flip=False))
     expected = to_tensor(resized(photo, (64, 64)), torch.device("cpu"))[0]
     assert torch.equal(crops[5], expected)
 
@@ -226,7 +232,7 @@ def test_a_square_photo_that_is_small_is_enlarged_as_a_whole(size, tmp_path):
 def test_a_narrow_photo_is_enlarged_to_the_side(size, tmp_path):
     for n in range(16):
         noise(*size, n).save(tmp_path / f"{n:02}.png")
-    crops = Crops(find_photos(tmp_path).paths, recipe())
+    crops = crops_of(find_photos(tmp_path).paths, recipe())
     assert {crops[index].shape for index in range(20)} == {(3, 64, 64)}
 
 
@@ -286,7 +292,7 @@ def independent(painting, crops, noisy, network, made):
 def noise_of_step(monkeypatch, photos):
     """The noise is drawn here, so that the test knows it."""
     noise = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(3)) * 10
-    monkeypatch.setattr(nst.train._Training, "_noise", lambda self, photo: noise)
+    monkeypatch.setattr(nst.train, "_noise", lambda photo, deviation, draw: noise)
     return noise[0]
 
 
@@ -294,7 +300,7 @@ def noise_of_step(monkeypatch, photos):
 def test_the_losses_of_a_step_are_those_written_out(batch, painting, photos, precise, monkeypatch):
     made, network = recipe(data__batch=batch), drawn()
     extra = noise_of_step(monkeypatch, photos)
-    crops = [Crops(photos.paths, made)[index] for index in range(batch)]
+    crops = [crops_of(photos.paths, made)[index] for index in range(batch)]
     (step,) = steps(painting, photos, made, 1, start=network)
     with torch.no_grad():
         twin = plain(network)
@@ -313,7 +319,7 @@ def test_a_step_moves_every_weight_against_its_gradient(painting, photos, precis
     """Adam's first step is the learning rate, with the sign of the gradient."""
     made, network = recipe(schedule__learning_rate=1e-3), drawn()
     extra = noise_of_step(monkeypatch, photos)
-    crops = [Crops(photos.paths, made)[index] for index in range(2)]
+    crops = [crops_of(photos.paths, made)[index] for index in range(2)]
     (step,) = steps(painting, photos, made, 1, start=network)
     twin = plain(network)
     terms = independent(painting, crops, crops[0] + extra, twin, made)
@@ -336,7 +342,7 @@ def test_a_step_moves_every_weight_against_its_gradient(painting, photos, precis
 @pytest.mark.parametrize("kind", ["l2-sum", "l1-sum", "l1-mean"])
 def test_the_variation_is_the_mean_over_the_batch(kind, painting, photos, precise):
     made, network = recipe(tv__kind=kind, stability__weight=0), drawn()
-    crops = [Crops(photos.paths, made)[index] for index in range(2)]
+    crops = [crops_of(photos.paths, made)[index] for index in range(2)]
     (step,) = steps(painting, photos, made, 1, start=network)
     with torch.no_grad():
         images = [plain(network)(crop[None].double()) for crop in crops]
@@ -354,9 +360,9 @@ def test_every_step_and_process_has_noise_of_its_own_of_the_wanted_deviation():
     def noise_at(done, rank, count=2):
         crew = Fleet(rank, count, torch.device("cpu"), "float32")
         training = SimpleNamespace(recipe=made, done=done, crew=crew)
-        return nst.train._Training._noise(training, photo)
+        return nst.train._noise(photo, 4, nst.course._Training._draw(training))
 
-    made = recipe(stability__deviation=4)
+    made = recipe()
     drawn_once = [noise_at(done, rank) for done in (0, 1, 2) for rank in (0, 1)]
     assert len({noise.sum().item() for noise in drawn_once}) == 6
     for noise in drawn_once:
@@ -516,9 +522,9 @@ def test_a_state_of_another_training_is_refused(changed, painting, photos, tmp_p
     picture = painting.rotate(180) if changed == "painting" else painting
     given = photos
     if changed == "order":
-        given = nst.train.Photos(photos.paths[::-1], 0)
+        given = nst.course.Photos(photos.paths[::-1], 0)
     if changed == "fewer photos":
-        given = nst.train.Photos(photos.paths[1:], 0)
+        given = nst.course.Photos(photos.paths[1:], 0)
     with pytest.raises(BadTraining, match=r"another painting, other photos or other settings\. "):
         steps(picture, given, made, 1, state=tmp_path / "a.state")
 

@@ -18,12 +18,13 @@ from gradio_client import Client, handle_file
 from rich.console import Console
 from rich.table import Table
 
+from nst.course import Fleet, find_photos
 from nst.fast import painted
 from nst.hub import catalog, load
 from nst.images import open_picture, resized
 from nst.machine import PRECISIONS, calibration, device, prepare
 from nst.presets import paintings, photos
-from nst.train import Fleet, find_photos, train
+from nst.train import train
 from nst.training import training
 from tests.benchmarks.run import ROOT, bound, wait_for
 

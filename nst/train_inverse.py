@@ -1,0 +1,137 @@
+"""Training of a decoder, the inverse network of Chen and Schmidt 2016 (section 3.2).
+
+It learns to turn features of photos back into the photos, and, where paintings are given, features
+that were put together from a painting's patches into pictures that have those features.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import default_collate
+
+from nst.backbones import Backbone
+from nst.course import BadTraining, Crops, Fleet, Photos, TrainingStep, run
+from nst.decoders import LEAST_SCALE, Decoder, encoder, normalized
+from nst.losses import total_variation
+from nst.machine import PRECISIONS
+from nst.networks import SPREAD
+from nst.steps import Losses, Term
+from nst.swap import SwapSettings, swapped
+from nst.training import InverseRecipe
+
+SCALE_CROPS = 64  # whose features give each channel's mean
+
+
+def train_inverse(
+    photos: Photos,
+    recipe: InverseRecipe,
+    crew: Fleet,
+    *,
+    paintings: Photos | None = None,
+    start: Decoder | None = None,
+    state: Path | None = None,
+) -> Iterator[TrainingStep]:
+    """Train a decoder of `recipe.layer`.
+
+    With `paintings`, every photo of a batch is also swapped with a crop of a painting. `start` is a
+    decoder of the same layer, or of a shallower one, whose part is then the same. `state` is as
+    `nst.course.run` has it, whose errors it raises.
+    """
+    task = _Inverse.of(photos, recipe, crew, paintings, start)
+    yield from run(task, photos, crew, state=state)
+
+
+@dataclass(frozen=True)
+class _Inverse:
+    """What is learned of a layer."""
+
+    recipe: InverseRecipe
+    network: Decoder
+    backbone: Backbone
+    paintings: Crops | None
+    identity: bytes
+
+    @classmethod
+    def of(
+        cls,
+        photos: Photos,
+        recipe: InverseRecipe,
+        crew: Fleet,
+        paintings: Photos | None,
+        start: Decoder | None,
+    ) -> Self:
+        backbone = encoder(PRECISIONS[crew.precision], crew.device)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed)
+            network = Decoder(recipe.layer)
+        identity = sha256()
+        network.scale.copy_(_mean_activation(photos.paths, recipe, backbone))
+        if start is not None:
+            _take_over(start, network)
+        crops = None
+        if paintings is not None:
+            crops = Crops(paintings.paths, recipe.data, recipe.seed)
+            for path in paintings.paths:
+                identity.update(sha256(path.read_bytes()).digest())
+        return cls(recipe, network.to(crew.device), backbone, crops, identity.digest())
+
+    def losses(
+        self, network: nn.Module, crops: Tensor, done: int, draw: torch.Generator
+    ) -> tuple[Tensor, Losses]:
+        layer, count = self.recipe.layer, len(crops)
+        with torch.no_grad():
+            wanted = self.backbone.features(crops, (layer,))[layer]
+            if self.paintings is not None:
+                wanted = torch.cat([wanted, self._swapped(wanted, draw)])
+        decoded = network(wanted)
+        found = self.backbone.features(decoded, (layer,))[layer]
+        error = normalized(found, self.network) - normalized(wanted, self.network)
+        sums = {
+            "feature": error.float().square().mean(),
+            "image": ((decoded[:count] - crops) / SPREAD).square().mean(),
+            "tv": total_variation(decoded / SPREAD, "l2-mean"),
+        }
+        weights = {name: getattr(self.recipe, name) for name in sums}
+        total = sum(weights[name] * value for name, value in sums.items())
+        terms = {
+            name: Term(weights[name] * float(value.detach()), float(value.detach()), {})
+            for name, value in sums.items()
+        }
+        return total, Losses(float(total.detach()), terms)
+
+    def _swapped(self, features: Tensor, draw: torch.Generator) -> Tensor:
+        """Each photo's features, put together from patches of a painting."""
+        chosen = torch.randint(2**31, (len(features),), generator=draw).tolist()
+        style = default_collate([self.paintings[index] for index in chosen]).to(features.device)
+        styles = self.backbone.features(style, (self.recipe.layer,))[self.recipe.layer]
+        pairs = zip(features.split(1), styles.split(1), strict=True)
+        return torch.cat([swapped(one, other, SwapSettings()) for one, other in pairs])
+
+
+@torch.no_grad()
+def _mean_activation(paths: Sequence[Path], recipe: InverseRecipe, backbone: Backbone) -> Tensor:
+    """(C,), of every channel of the layer over crops of the photos."""
+    crops = Crops(paths, recipe.data, recipe.seed)
+    total = 0.0
+    for index in range(SCALE_CROPS):
+        found = backbone.features(crops[index][None].to(backbone.device), (recipe.layer,))
+        total = total + found[recipe.layer].float().mean((0, 2, 3))
+    mean = total / SCALE_CROPS
+    return mean.clamp(min=LEAST_SCALE * float(mean.mean())).cpu()
+
+
+def _take_over(start: Decoder, network: Decoder) -> None:
+    """The weights of a decoder of the same or a shallower layer."""
+    state = start.state_dict()
+    if start.layer != network.layer:
+        state = {name: value for name, value in state.items() if name != "scale"}
+    missing = network.load_state_dict(state, strict=False).unexpected_keys
+    if missing:
+        raise BadTraining(
+            f"A decoder of {start.layer} cannot begin one of {network.layer}: it is deeper."
+        )
