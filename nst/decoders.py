@@ -59,8 +59,8 @@ class _Part(nn.Module):
 class Decoder(nn.Module):
     """From features of one layer of VGG-19 to a picture.
 
-    `scale` has the mean of every channel over many photos. Features are divided by it first: the
-    activations of the original weights differ by orders of magnitude between channels.
+    `scale` has the root mean square of every channel over many photos. Features are divided by it
+    first: the activations of the original weights differ by orders of magnitude between channels.
     """
 
     def __init__(self, layer: str) -> None:
@@ -85,7 +85,7 @@ class Decoder(nn.Module):
 
 
 def normalized(features: Tensor, decoder: Decoder) -> Tensor:
-    """Features in units of each channel's mean over many photos."""
+    """Features in units of each channel's root mean square over many photos."""
     return features / decoder.scale.to(features.dtype).view(1, -1, 1, 1)
 
 

@@ -1,7 +1,9 @@
 """What this machine offers: device, processors, memory, and which precision is faster on it.
 
-A calibration runs once and is kept in the user's cache folder. Precisions are chosen by timing:
-a processor without bfloat16 matrix instructions emulates them, slower than float32.
+A calibration is kept in the user's cache folder, and made again where the machine turns out to be
+faster than it says: the first may have been made while others used the machine. Precisions are
+chosen by timing: a processor without bfloat16 matrix instructions emulates them, slower than
+float32.
 """
 
 import ctypes
@@ -27,6 +29,8 @@ from nst.losses import gram_matrix, style_loss
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 PROBE_SIDES = (128, 256)  # square pictures whose steps are timed
 REPEATS = 5  # of which the fastest counts: others may be using the machine
+CHECKS = 2  # steps by which a kept calibration is checked
+TOO_SLOW = 0.6  # share of the time it foresees in which they must not be done
 PROBE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 
 
@@ -130,6 +134,14 @@ def measure() -> Calibration:
     return Calibration("float32", fixed, slope, slope)
 
 
+def _holds(found: Calibration) -> bool:
+    """Whether this machine is not much faster than a calibration says."""
+    prepare()
+    side = PROBE_SIDES[0]
+    foreseen = found.fixed + found.per_pixel * side**2
+    return _probe(found.precision, side, CHECKS) > TOO_SLOW * foreseen
+
+
 def _line(precision: str) -> tuple[float, float]:
     """Seconds of a step: a fixed part, and a part for each pixel."""
     small, large = PROBE_SIDES
@@ -153,14 +165,15 @@ def cache_folder() -> Path:
 
 @cache
 def calibration() -> Calibration:
-    """The measurement of this machine, from the user's cache folder where it was made before."""
+    """The measurement of this machine, from the user's cache folder where it holds."""
     folder = cache_folder()
     path = folder / "calibration.json"
     with _MEASURING:
         with suppress(OSError, ValueError, KeyError, TypeError):
             kept = json.loads(path.read_text())
-            if kept["machine"] == _identity():
-                return Calibration(**kept["calibration"])
+            found = Calibration(**kept["calibration"])
+            if kept["machine"] == _identity() and _holds(found):
+                return found
         measured = measure()
         with suppress(OSError):  # a read-only home: measured again next time
             folder.mkdir(parents=True, exist_ok=True)

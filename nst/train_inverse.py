@@ -24,7 +24,7 @@ from nst.steps import Losses, Term
 from nst.swap import SwapSettings, swapped
 from nst.training import InverseRecipe
 
-SCALE_CROPS = 64  # whose features give each channel's mean
+SCALE_CROPS = 64  # whose features give each channel's scale
 
 
 def train_inverse(
@@ -70,7 +70,7 @@ class _Inverse:
             torch.manual_seed(recipe.seed)
             network = Decoder(recipe.layer)
         identity = sha256()
-        network.scale.copy_(_mean_activation(photos.paths, recipe, backbone))
+        network.scale.copy_(_energy(photos.paths, recipe, backbone))
         if start is not None:
             _take_over(start, network)
         crops = None
@@ -114,15 +114,15 @@ class _Inverse:
 
 
 @torch.no_grad()
-def _mean_activation(paths: Sequence[Path], recipe: InverseRecipe, backbone: Backbone) -> Tensor:
-    """(C,), of every channel of the layer over crops of the photos."""
+def _energy(paths: Sequence[Path], recipe: InverseRecipe, backbone: Backbone) -> Tensor:
+    """(C,): root mean square of every channel of the layer over crops of the photos."""
     crops = Crops(paths, recipe.data, recipe.seed)
     total = 0.0
     for index in range(SCALE_CROPS):
         found = backbone.features(crops[index][None].to(backbone.device), (recipe.layer,))
-        total = total + found[recipe.layer].float().mean((0, 2, 3))
-    mean = total / SCALE_CROPS
-    return mean.clamp(min=LEAST_SCALE * float(mean.mean())).cpu()
+        total = total + found[recipe.layer].float().square().mean((0, 2, 3))
+    energy = (total / SCALE_CROPS).sqrt()
+    return energy.clamp(min=LEAST_SCALE * float(energy.mean())).cpu()
 
 
 def _take_over(start: Decoder, network: Decoder) -> None:

@@ -112,7 +112,7 @@ class InverseRecipe(CourseRecipe):
 
     layer: one_of("layer of a decoder", dict.fromkeys(DECODED)) = Field("conv3_1")
     feature: float = Field(
-        1.0, ge=0, le=1e9, description="squared error of features, in units of a channel's mean"
+        1.0, ge=0, le=1e9, description="squared error of features, in units of a channel's scale"
     )
     image: float = Field(1.0, ge=0, le=1e9, description="squared error of pixels, over 63.75")
     tv: float = Field(1e-4, ge=0, le=1e9, description="total variation of pixels over 63.75")

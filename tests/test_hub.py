@@ -674,7 +674,7 @@ def examples_state():
 @pytest.fixture
 def run(server, tmp_path):
     """Runs `python -m nst` against the Hub, with the caches of the server's fixture."""
-    calibration = machine.Calibration("float32", 0.1, 1e-6, 1e-6)
+    calibration = machine.Calibration("float32", 1e-4, 1e-9, 1e-9)
     kept = {"machine": machine._identity(), "calibration": asdict(calibration)}
     machine.cache_folder().mkdir(parents=True)
     (machine.cache_folder() / "calibration.json").write_text(json.dumps(kept))

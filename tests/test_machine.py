@@ -28,6 +28,7 @@ def measured(monkeypatch):
         return made[-1]
 
     monkeypatch.setattr(machine, "measure", measure)
+    monkeypatch.setattr(machine, "_probe", lambda precision, side, repeats: 0.04)
     return made
 
 
@@ -51,6 +52,18 @@ def test_a_calibration_is_made_once_and_read_back(cache_folder, measured):
     assert asked_anew() == first
     assert measured == [first]
     assert [path.name for path in (cache_folder / "nst").iterdir()] == ["calibration.json"]
+
+
+@pytest.mark.parametrize(("seconds", "times"), [(0.03, 1), (0.01, 2)])
+def test_a_calibration_of_a_busy_machine_is_made_again(
+    seconds, times, cache_folder, measured, monkeypatch
+):
+    first = asked_anew()
+    foreseen = first.fixed + first.per_pixel * machine.PROBE_SIDES[0] ** 2
+    assert foreseen == pytest.approx(0.026384)
+    monkeypatch.setattr(machine, "_probe", lambda precision, side, repeats: seconds)
+    assert asked_anew() == measured[-1]
+    assert len(measured) == times
 
 
 @pytest.mark.parametrize(

@@ -648,11 +648,12 @@ def test_a_batch_that_the_processes_cannot_share_is_refused(painting, photos):
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
-    """A cache folder whose calibration says float32."""
+    """A cache folder whose calibration says float32, and is too fast to be doubted."""
     folder = tmp_path_factory.mktemp("cache")
     code = (
         "import json, os; from pathlib import Path; from nst import machine;"
-        "kept = {'precision': 'float32', 'fixed': 1, 'per_pixel': 1, 'float32_per_pixel': 1};"
+        "kept = {'precision': 'float32', 'fixed': 1e-4, 'per_pixel': 1e-9,"
+        " 'float32_per_pixel': 1e-9};"
         "path = Path(os.environ['XDG_CACHE_HOME'], 'nst', 'calibration.json');"
         "path.parent.mkdir();"
         "path.write_text(json.dumps({'machine': machine._identity(), 'calibration': kept}))"

@@ -120,6 +120,22 @@ def test_what_cannot_be_compared_is_refused_in_a_sentence(client, changes, words
         submit(client, **changes).result()
 
 
+def test_a_sweep_through_the_client(client):
+    pictures = (handle_file(PHOTO), handle_file(PAINTING))
+    choice = ("quick", "iterations", "3, 5", "seed", "0, 1", 64)
+    *_, last = client.submit(*pictures, *choice, api_name="/sweep")
+    words, _, grid, png, table, settings = last
+    assert "Done: 4 results" in words
+    rows = list(csv.DictReader(Path(table).read_text("utf-8").splitlines()))
+    assert [row["iterations"] for row in rows] == ["3", "5", "3", "5"]
+    kept = json.loads(Path(settings).read_text("utf-8"))
+    seeds = [variant["report"]["settings"]["seed"] for variant in kept["variants"]]
+    assert seeds == [0, 0, 1, 1]
+    with Image.open(grid) as shown, Image.open(png) as picture:
+        assert shown.size == picture.size
+        assert min(picture.size) > 2 * 40
+
+
 def test_a_comparison_in_the_browser_leaves_everything_named(compare, tmp_path):
     page = compare()
     paint(page)
