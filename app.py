@@ -8,7 +8,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 import gradio as gr
 from PIL import Image
 
-from nst import compare, fast
+from nst import arbitrary, compare, fast
 from nst.estimate import estimate
 from nst.hub import bundled, load
 from nst.images import MOST_BYTES
@@ -21,7 +21,7 @@ from nst.steps import last
 
 def build() -> gr.Blocks:
     """The whole app, ready to launch."""
-    blocks = site(stylize, estimate, fast.stylize, compare.run)
+    blocks = site(stylize, estimate, fast.stylize, arbitrary.stylize, compare.run)
     blocks.queue(max_size=16)
     return blocks
 

@@ -8,75 +8,49 @@ comes first, and the next one reads the picture made of it.
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
 
+import numpy as np
 import torch
 from PIL import Image
-from pydantic import Field
 from torch import Tensor
-from torch.nn import functional as F
 
-from nst.backbones import DECODED
 from nst.color import with_colors_of
 from nst.decoders import bundled, encoder
 from nst.images import fit, resized, to_picture, to_tensor
 from nst.machine import PRECISIONS, calibration, device, prepare, release
+from nst.methods import MOST_PAINTINGS, MethodSettings
 from nst.names import Problem
-from nst.recipe import Section, one_of
+from nst.recipe import SwapSettings
 from nst.steps import NO_LOSSES, Result, Step, versions
-from nst.swap import SwapSettings, swapped
+from nst.swap import swapped
 from nst.transforms import adain, wct
 
-LARGEST = 2048  # pixels of the long side
-MOST_PAINTINGS = 3
 GRID = 8  # pixels for a position of the deepest layer that is decoded
+FRAME = 2 * GRID
 
 
 class BadMixture(Problem):
     """Paintings or weights that cannot be mixed; the message says why."""
 
 
-@dataclass(frozen=True)
-class Method:
-    """How features of the photo are changed, and at which layers, the deepest first."""
-
-    label: str
-    transform: Callable[[Tensor, Tensor, SwapSettings], Tensor]
-    layers: tuple[str, ...]
-
-
-METHODS: Mapping[str, Method] = {
-    "style-swap": Method("Style swap", swapped, ("conv3_1",)),
-    "adain": Method("AdaIN", lambda content, style, _: adain(content, style), ("conv4_1",)),
-    "wct": Method("WCT", lambda content, style, _: wct(content, style), DECODED[::-1]),
+Transform = Callable[[Tensor, Tensor, SwapSettings], Tensor]
+TRANSFORMS: Mapping[str, Transform] = {
+    "style-swap": swapped,
+    "adain": lambda content, style, _: adain(content, style),
+    "wct": lambda content, style, _: wct(content, style),
 }
-
-
-class ArbitrarySettings(Section):
-    """What can be chosen for a painting that no network was trained on."""
-
-    method: one_of("method", METHODS) = Field("style-swap", title="Method")
-    size: int = Field(512, ge=16, le=LARGEST, title="Size", description="pixels of the long side")
-    stroke: float = Field(
-        1.0, ge=0.1, le=4, title="Stroke size", description="long side of the painting, relative"
-    )
-    strength: float = Field(
-        1.0, ge=0, le=1, title="Strength", description="0: the photo's own features, 1: full style"
-    )
-    keep_colors: bool = Field(False, title="Keep the photo's colors")
-    swap: SwapSettings = SwapSettings()
 
 
 @dataclass(frozen=True)
 class Style:
-    """A painting and its weight in a mixture."""
+    """A painting and its weight in a mixture, above 0."""
 
     painting: Image.Image
-    weight: Annotated[float, "above 0"] = 1.0
+    weight: float = 1.0
 
 
 def stylize(
-    photo: Image.Image, styles: Sequence[Style], settings: ArbitrarySettings
+    photo: Image.Image, styles: Sequence[Style], settings: MethodSettings
 ) -> Iterator[Step]:
     """Paint `photo` like one painting, or like a mixture. The only step carries the result.
 
@@ -129,33 +103,37 @@ def _check(styles: Sequence[Style]) -> None:
 def painted(
     photo: Image.Image,
     styles: Sequence[Style],
-    settings: ArbitrarySettings,
+    settings: MethodSettings,
     dtype: torch.dtype,
 ) -> Image.Image:
     """The photo in the style of the paintings, at exactly its size."""
-    method, place = METHODS[settings.method], device()
+    transform, place = TRANSFORMS[settings.method], device()
     backbone = encoder(dtype, place)
-    image = _on_grid(photo, place)
+    image = _framed(photo, place)
     side = max(photo.size) * settings.stroke
     paintings = [
-        to_tensor(resized(style.painting, fit(style.painting.size, side)), place)
-        for style in styles
+        _framed(resized(style.painting, fit(style.painting.size, side)), place) for style in styles
     ]
     total = sum(style.weight for style in styles)
-    for layer in method.layers:
+    for layer in settings.layers:
         content = backbone.features(image, (layer,))[layer]
         moved = torch.zeros_like(content, dtype=torch.float32)
         for style, painting in zip(styles, paintings, strict=True):
             features = backbone.features(painting, (layer,))[layer]
             share = style.weight / total
-            moved += share * method.transform(content, features, settings.swap)
+            moved += share * transform(content, features, settings.swap)
         moved = content.float().lerp(moved, settings.strength).to(dtype)
         decoder = bundled(layer).decoder.to(place)
         image = decoder(moved.contiguous(memory_format=torch.channels_last)).clamp(0, 255)
-    return to_picture(image[:, :, : photo.height, : photo.width])
+    inside = image[:, :, FRAME : FRAME + photo.height, FRAME : FRAME + photo.width]
+    return to_picture(inside)
 
 
-def _on_grid(photo: Image.Image, place: torch.device) -> Tensor:
-    """The picture with its edges repeated, so that pooling loses nothing."""
-    missing = [-side % GRID for side in photo.size]
-    return F.pad(to_tensor(photo, place), (0, missing[0], 0, missing[1]), mode="replicate")
+def _framed(picture: Image.Image, place: torch.device) -> Tensor:
+    """Mirrored at the edges, so that sides are whole positions and none sees the encoder's zeros.
+
+    (1, 3, H, W), with `FRAME` pixels above and to the left.
+    """
+    ends = [(FRAME, FRAME + -side % GRID) for side in (picture.height, picture.width)]
+    framed = np.pad(np.asarray(picture), (*ends, (0, 0)), mode="symmetric")
+    return to_tensor(Image.fromarray(framed), place)

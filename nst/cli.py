@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from nst import cli_compare, cli_measures, cli_networks, cli_training, hub
+from nst import cli_compare, cli_measures, cli_networks, cli_swap, cli_training, hub
 from nst import gallery as gallery_module
 from nst.estimate import describe, duration, estimate
 from nst.images import read_report, save_png, save_time_lapse
@@ -34,6 +34,7 @@ app = typer.Typer(
 )
 for command in (
     cli_networks.fast,
+    cli_swap.swap,
     cli_networks.checkpoints,
     cli_training.train,
     cli_training.train_inverse,

@@ -100,7 +100,7 @@ def refuse_if_too_large(
 
 
 def _painting_pixels(recipe: Recipe, size: tuple[int, int], painting: tuple[int, int]) -> float:
-    if not recipe.reads_style:
+    if not (recipe.reads_style or recipe.swaps):
         return 0.0
     width, height = size if recipe.style.fit == "crop" else painting
     return (max(size) * recipe.style.scale) ** 2 * min(width, height) / max(width, height)

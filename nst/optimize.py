@@ -22,6 +22,7 @@ from nst.losses import STYLE_LOSSES, content_loss, style_loss, total_variation
 from nst.machine import PRECISIONS, calibration, device, prepare, release
 from nst.recipe import BadSetting, OptimizerSettings, Recipe
 from nst.steps import Losses, Result, Step, Term, versions
+from nst.swap import swapped
 
 DIVERGED = 100.0  # times the least loss of a level …
 PATIENCE = 50  # … for more steps in a row than this, or at the level's end
@@ -166,11 +167,17 @@ class _Run:
         if recipe.reads_content:
             photo = resized(self.photo, level.size)
             content = self._known("photo", photo, recipe.content.layers, _as_it_is)
+        painting = self._painting_at(level)
+        # Crops of unlike shapes may shrink to one size.
+        kind = "painting" if recipe.style.fit == "whole" else f"cropped to {level.size}"
+        if recipe.swaps:
+            patches = self._known(kind, painting, recipe.content.layers, _as_it_is)
+            content = {
+                name: swapped(features, patches[name], recipe.swap)
+                for name, features in content.items()
+            }
         if recipe.reads_style:
-            painting = self._painting_at(level)
             statistics = STYLE_LOSSES[recipe.style.loss].statistics
-            # Crops of unlike shapes may shrink to one size.
-            kind = "painting" if recipe.style.fit == "whole" else f"cropped to {level.size}"
             style = self._known(kind, painting, recipe.style.layers, statistics)
         return Targets(content, style)
 

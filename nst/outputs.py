@@ -61,9 +61,17 @@ def loss_line(losses: Losses) -> str:
 
 
 def fast_summary(report: Mapping[str, Any]) -> str:
-    """One line about an instant result."""
+    """One line about a result of a trained network."""
+    return _at_once(report["checkpoint"]["name"], report)
+
+
+def method_summary(report: Mapping[str, Any]) -> str:
+    """One line about a result of a method for any painting."""
+    return _at_once(report["method"], report)
+
+
+def _at_once(name: str, report: Mapping[str, Any]) -> str:
     width, height = report["size"]
-    name = report["checkpoint"]["name"]
     return f"{name}: {width} × {height} pixels in {report['seconds']:.2f} s ({report['precision']})"
 
 

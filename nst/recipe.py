@@ -45,7 +45,8 @@ def blank_is_none(value: object) -> object:
     return None if value == "" else value
 
 
-def _listed(value: object) -> object:
+def listed(value: object) -> object:
+    """`a, b` as a list; what is no text stays as it is."""
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
@@ -132,6 +133,11 @@ class ContentSettings(Section):
         title="Content layers",
         description="a lower layer keeps more of the photo (Peng and Zhang, section 3)",
     )
+    target: Literal["photo", "swapped"] = Field(
+        "photo",
+        title="Content from",
+        description="swapped: the photo's features put together from the painting's patches",
+    )
 
 
 class StyleSettings(Section):
@@ -158,6 +164,27 @@ class StyleSettings(Section):
         "whole",
         title="Painting's shape",
         description="crop: cut to the photo's shape (Liu, Wang and Ding, section 5)",
+    )
+
+
+class SwapSettings(Section):
+    """Which patches of the painting take the place of the photo's (Chen and Schmidt 2016)."""
+
+    patch: int = Field(3, ge=1, le=9, title="Patch", description="positions of a side, of features")
+    stride: int = Field(
+        1,
+        ge=1,
+        le=16,
+        title="Stride",
+        description="between the painting's patches: 2 leaves a quarter of them, is faster and "
+        "finds less alike ones",
+    )
+    balance: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        title="Balance",
+        description="0: any patch as often as it fits best; more: none too often",
     )
 
 
@@ -222,7 +249,7 @@ class StartSettings(Section):
 class PyramidSettings(Section):
     """Coarse to fine: each level starts from the result of the one before."""
 
-    scales: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], BeforeValidator(_listed)] = (
+    scales: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], BeforeValidator(listed)] = (
         Field(
             (1.0,),
             title="Scales",
@@ -232,7 +259,7 @@ class PyramidSettings(Section):
         )
     )
     iterations: Annotated[
-        tuple[Annotated[int, Field(ge=1, le=MOST_ITERATIONS)], ...], BeforeValidator(_listed)
+        tuple[Annotated[int, Field(ge=1, le=MOST_ITERATIONS)], ...], BeforeValidator(listed)
     ] = Field((200,), title="Iterations of each scale", min_length=1, max_length=8)
 
     @model_validator(mode="after")
@@ -260,6 +287,7 @@ class Recipe(Settings):
     backbone: BackboneSettings = BackboneSettings()
     content: ContentSettings = ContentSettings()
     style: StyleSettings = StyleSettings()
+    swap: SwapSettings = SwapSettings()
     tv: VariationSettings = VariationSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
     start: StartSettings = StartSettings()
@@ -288,8 +316,13 @@ class Recipe(Settings):
 
     @property
     def reads_style(self) -> bool:
-        """Whether the painting's features matter."""
+        """Whether the painting's statistics matter."""
         return self.style.weight > 0 and bool(self.style.layers)
+
+    @property
+    def swaps(self) -> bool:
+        """Whether the painting's patches matter."""
+        return self.reads_content and self.content.target == "swapped"
 
     @property
     def layers(self) -> tuple[str, ...]:

@@ -20,8 +20,9 @@ from nst.decoders import LEAST_SCALE, Decoder, encoder, normalized
 from nst.losses import total_variation
 from nst.machine import PRECISIONS
 from nst.networks import SPREAD
+from nst.recipe import SwapSettings
 from nst.steps import Losses, Term
-from nst.swap import SwapSettings, swapped
+from nst.swap import swapped
 from nst.training import InverseRecipe
 
 SCALE_CROPS = 64  # whose features give each channel's scale

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 import nst.swap
-from nst.swap import SwapSettings, TooSmall, matches, swapped
+from nst.recipe import SwapSettings
+from nst.swap import TooSmall, matches, swapped
 
 
 def features(height, width, channels=6, seed=0):

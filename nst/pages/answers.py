@@ -10,47 +10,56 @@ from typing import Any
 import gradio as gr
 from PIL.Image import Image
 
+from nst.arbitrary import Style
 from nst.estimate import Estimate, TooLarge, describe, duration
 from nst.fast import FastSettings
 from nst.hub import Loaded, cached, load, offered
 from nst.images import fit
+from nst.methods import MethodSettings, all_methods
 from nst.names import Problem
-from nst.outputs import TimeLapse
-from nst.pages import instant, link
+from nst.outputs import TimeLapse, fast_summary, method_summary
+from nst.pages import anypainting, instant, link
 from nst.pages.dials import ITERATIONS, NAMES, apply, blamed, changes
 from nst.pages.live import Runs, watched
 from nst.pages.parts import both, bundled_name, labels, opened, picture_problem
 from nst.presets import Preset, get, paintings, photos
 from nst.recipe import BadSetting, Recipe
-from nst.steps import Step, last
+from nst.steps import Result, Step, last
 
 Stylizer = Callable[..., Iterator[Step]]
 Estimator = Callable[[Recipe, tuple[int, int], tuple[int, int]], Estimate]
 Instant = Callable[[Image, Loaded, FastSettings], Iterator[Step]]
+Arbitrary = Callable[[Image, Sequence[Style], MethodSettings], Iterator[Step]]
 
 PAINT, REFINE = "Stylize", "Refine"  # what the button does, from the photo or from a result
 REFINING_STEPS = 40  # at least, from an instant result
 PREVIEW_SIDE = 768  # of pictures sent while it is being painted
 MOST_SECONDS = 1800  # a visitor may not hold the only slot longer
 OUTPUTS = 9  # of a run, in the order of `nst.pages.live`
+UNCHANGED = tuple(gr.skip() for _ in range(OUTPUTS))
+INSTANT_INPUTS = instant.INPUTS + anypainting.INPUTS
 
 
 @dataclass(frozen=True)
 class Answers:
-    """To the page's events. Inputs are photo, painting, preset, the dials, the instant inputs."""
+    """To the page's events.
+
+    Inputs are photo, painting, preset, the dials, the instant inputs, and those for any painting.
+    """
 
     stylize: Stylizer
     estimate: Estimator
     fast: Instant
+    arbitrary: Arbitrary
     runs: Runs = field(default_factory=Runs)
 
     def consider(self, photo: str, painting: str, preset: str, *values: Any) -> tuple[str, str]:
         """What the run would take, and the address of these choices."""
         chosen = get(preset)
-        values, checkpoint, how = _split(values)
+        values, checkpoint, how, own = _split(values)
         changed = changes(chosen, values)
         try:
-            extra = instant.changes(instant.settings(*how)) if checkpoint else {}
+            extra = _in_address(checkpoint, how, own)
             query = link.write(
                 preset,
                 bundled_name(photo, photos()),
@@ -71,7 +80,7 @@ class Answers:
         values, *_ = _split(values)
         wrong = blamed(chosen, changes(chosen, values))
         fields = [picture_problem(photo, "photo"), picture_problem(painting, "painting"), ""]
-        fields += [wrong.get(name, "") for name in NAMES] + [""] * instant.INPUTS
+        fields += [wrong.get(name, "") for name in NAMES] + [""] * INSTANT_INPUTS
         return [gr.validate(not problem, problem) for problem in fields]
 
     def prepare(self, request: gr.Request, *_: Any) -> tuple[Any, ...]:
@@ -100,14 +109,16 @@ class Answers:
         run = self.runs.of(request) or threading.Event()
         try:
             if run.is_set():  # while it waited for its turn
-                yield tuple(gr.skip() for _ in range(OUTPUTS))
+                yield UNCHANGED
                 return
             chosen = get(preset)
-            values, checkpoint, how = _split(values)
+            values, checkpoint, how, own = _split(values)
             recipe = _planned(chosen, changes(chosen, values), checkpoint, how)
             pictures = both(photo, painting)
             start = None
-            if checkpoint:
+            if checkpoint in all_methods():
+                start = self._moved(*pictures, checkpoint, how, own).picture
+            elif checkpoint:
                 entry = offered(checkpoint)
                 if not cached(entry):  # no download may hold the only slot
                     raise BadSetting("Wait until the style has shown its result, then refine it.")
@@ -147,29 +158,85 @@ class Answers:
         size: float,
     ) -> Iterator[tuple[Any, ...]]:
         """Paint the photo with a trained network, in one pass."""
-        unchanged = tuple(gr.skip() for _ in range(OUTPUTS))
-        if not checkpoint or not photo or self.runs.of(request):
-            yield unchanged
+        trained = checkpoint and checkpoint not in all_methods()
+        if not trained or not photo or self.runs.of(request):
+            yield UNCHANGED
             return
-        try:
+
+        def answer() -> Iterator[tuple[Any, ...]]:
             chosen = instant.settings(strength, keep_colors, size)
             picture = opened(photo)
             turn = self.runs.turn(request)
             for found in instant.fetched(checkpoint):
                 if self.runs.overtaken(request, turn):
-                    yield unchanged
+                    yield UNCHANGED
                     return
                 if isinstance(found, str):
-                    yield found, *unchanged[1:]
+                    yield found, *UNCHANGED[1:]
             result = last(self.fast(picture, found, chosen))
-            label = bundled_name(photo, photos()) or "photo"
-            yield from instant.shown(result, label)
-        except Problem as error:
-            yield f"<p><b>⚠ {html.escape(str(error))}</b></p>", *unchanged[1:]
-            raise gr.Error(str(error), title="This cannot be painted") from error
-        except Exception as error:
-            logging.exception("An instant result failed")
-            raise gr.Error("Something went wrong here. Please try again.") from error
+            name = bundled_name(photo, photos()) or "photo"
+            report = {"photo": name, **result.report}
+            label = f"{name}-{report['checkpoint']['name']}"
+            yield from instant.shown(result, report, label, fast_summary(report))
+
+        yield from _explained(answer())
+
+    def any_at_once(
+        self,
+        request: gr.Request,
+        photo: str,
+        painting: str,
+        method: str,
+        strength: float,
+        keep_colors: bool,
+        size: float,
+        *own: Any,
+    ) -> Iterator[tuple[Any, ...]]:
+        """Paint the photo like any painting, in one pass."""
+        if method not in all_methods() or not (photo and painting) or self.runs.of(request):
+            yield UNCHANGED
+            return
+
+        def answer() -> Iterator[tuple[Any, ...]]:
+            how = (strength, keep_colors, size)
+            result = self._moved(opened(photo), opened(painting), method, how, own)
+            names = labels(photo, painting)
+            report = {"method": method, "photo": names[0], "painting": names[1], **result.report}
+            label = "-".join((*names, method))
+            yield from instant.shown(result, report, label, method_summary(report))
+
+        yield from _explained(answer())
+
+    def _moved(
+        self, photo: Image, painting: Image, method: str, how: Sequence[Any], own: Sequence[Any]
+    ) -> Result:
+        """The result of a method for any painting."""
+        instant.settings(*how)
+        chosen = anypainting.settings(method, *how, *own)
+        return last(self.arbitrary(photo, [Style(painting), *anypainting.mixed(*own)], chosen))
+
+
+def _explained(answer: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+    """An instant answer, whose errors are said above the picture and in a note."""
+    try:
+        yield from answer
+    except Problem as error:
+        yield f"<p><b>⚠ {html.escape(str(error))}</b></p>", *UNCHANGED[1:]
+        raise gr.Error(str(error), title="This cannot be painted") from error
+    except Exception as error:
+        logging.exception("An instant result failed")
+        raise gr.Error("Something went wrong here. Please try again.") from error
+
+
+def _in_address(checkpoint: str, how: Sequence[Any], own: Sequence[Any]) -> dict[str, Any]:
+    """The changed settings of an instant style. Raises `BadSetting`."""
+    if not checkpoint:
+        return {}
+    chosen = instant.settings(*how)
+    if checkpoint in all_methods():
+        default = all_methods()[checkpoint].settings.strength
+        return instant.changes(chosen, default) | anypainting.changes(*own)
+    return instant.changes(chosen)
 
 
 def _planned(
@@ -191,7 +258,7 @@ def _planned(
     return recipe.but(own)
 
 
-def _split(values: Sequence[Any]) -> tuple[Sequence[Any], str, Sequence[Any]]:
-    """The dials' values, the checkpoint and its settings."""
-    own = instant.INPUTS
-    return values[:-own], values[-own], values[1 - own :]
+def _split(values: Sequence[Any]) -> tuple[Sequence[Any], str, Sequence[Any], Sequence[Any]]:
+    """The dials' values, the checkpoint or method, its settings, and those for any painting."""
+    dials, rest = values[:-INSTANT_INPUTS], values[-INSTANT_INPUTS:]
+    return dials, rest[0], rest[1 : instant.INPUTS], rest[instant.INPUTS :]

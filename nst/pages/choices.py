@@ -7,8 +7,9 @@ from typing import Any
 import gradio as gr
 
 from nst.hub import bundled, offered
+from nst.methods import all_methods
 from nst.names import Problem
-from nst.pages import instant, link
+from nst.pages import anypainting, instant, link
 from nst.pages.answers import PAINT, REFINE
 from nst.pages.dials import shown
 from nst.pages.live import Runs
@@ -32,9 +33,15 @@ def by_photo(event: gr.SelectData) -> str:
     return str(list(photos().values())[event.index].path)
 
 
-def by_painting(preset: str, event: gr.SelectData) -> tuple[Any, ...]:
-    """The bundled painting that was clicked on, for the optimization."""
-    return str(list(paintings().values())[event.index].path), *without_style(preset)
+def by_painting(preset: str, style: str, event: gr.SelectData) -> tuple[Any, ...]:
+    """The bundled painting that was clicked on."""
+    return str(list(paintings().values())[event.index].path), *of_another_painting(preset, style)
+
+
+def of_another_painting(preset: str, style: str) -> tuple[Any, ...]:
+    """A trained style has its own painting and is left; a method goes on with any."""
+    left = without_style(preset)
+    return tuple(gr.skip() for _ in left) if style in all_methods() else left
 
 
 def by_preset(event: gr.SelectData) -> tuple[Any, ...]:
@@ -46,7 +53,7 @@ def by_preset(event: gr.SelectData) -> tuple[Any, ...]:
 def without_style(preset: str) -> tuple[Any, ...]:
     """No checkpoint, its settings hidden, nothing of it chosen, the preset's words."""
     hidden, none = gr.Group(visible=False), gr.Gallery(selected_index=None)
-    return "", hidden, gr.Button(PAINT), none, None, about_preset(get(preset))
+    return "", hidden, hidden, gr.Button(PAINT), none, none, None, about_preset(get(preset))
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,27 @@ class StyleChoice:
         except Problem as error:
             raise gr.Error(str(error), title="This cannot be used") from error
 
+    def method(self, request: gr.Request, event: gr.SelectData) -> tuple[Any, ...]:
+        """The method for any painting that was clicked on."""
+        self.runs.end(request)
+        chosen = list(all_methods().values())[event.index]
+        unmarked = gr.Gallery(selected_index=None)
+        return (
+            chosen.name,
+            anypainting.about(chosen.name),
+            gr.Group(visible=True),
+            gr.Group(visible=True),
+            gr.skip(),
+            gr.Button(REFINE, interactive=True),
+            gr.Button(visible=False),
+            unmarked,
+            _selected(chosen.name, all_methods()),
+            unmarked,
+            gr.skip(),
+            chosen.settings.strength,
+            None,
+        )
+
     def _changes(self, name: str) -> tuple[Any, ...]:
         entry = offered(name)
         credit = paintings().get(entry.style)
@@ -75,13 +103,22 @@ class StyleChoice:
             entry.name,
             instant.about(entry.name),
             gr.Group(visible=True),
+            gr.Group(visible=False),
             str(credit.path) if credit else gr.skip(),
             gr.Button(REFINE, interactive=True),
             gr.Button(visible=False),
             _selected(entry.name, bundled()),
             gr.Gallery(selected_index=None),
+            gr.Gallery(selected_index=None),
             _selected(entry.style, paintings()),
+            gr.skip(),
         )
+
+
+def _about(style: str, preset: Preset) -> str:
+    if style in all_methods():
+        return anypainting.about(style)
+    return instant.about(style) if style else about_preset(preset)
 
 
 def restored(request: gr.Request) -> tuple[Any, ...]:
@@ -102,11 +139,14 @@ def restored(request: gr.Request) -> tuple[Any, ...]:
         place.instant.strength,
         place.instant.keep_colors,
         place.instant.size,
+        *place.own,
         _selected("" if style else place.preset.name, all_presets()),
         _selected(place.photo, photos()),
         _selected(place.painting, paintings()),
-        instant.about(style) if style else about_preset(place.preset),
+        _about(style, place.preset),
         gr.Group(visible=bool(style)),
+        gr.Group(visible=style in all_methods()),
         _selected(style, bundled()),
+        _selected(style, all_methods()),
         gr.Button(REFINE if style else PAINT),
     )

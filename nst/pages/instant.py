@@ -20,7 +20,6 @@ from nst.estimate import duration
 from nst.fast import COMMON_SIZE, FastSettings
 from nst.gallery import example
 from nst.images import save_png
-from nst.outputs import fast_summary
 from nst.pages.live import plot
 from nst.pages.parts import bar, style_cards
 from nst.presets import paintings
@@ -52,9 +51,13 @@ class Styles:
         return [self.checkpoint, self.strength, self.keep_colors, self.size]
 
 
-def styles() -> Styles:
-    """Draws them where it is called."""
-    cards = style_cards(hub.bundled().values())
+def cards() -> gr.Gallery:
+    """The trained styles with their real results, drawn where it is called."""
+    return style_cards(hub.bundled().values())
+
+
+def styles(cards: gr.Gallery) -> Styles:
+    """Draws what belongs to them where it is called."""
     with gr.Group(elem_id="instant") as controls:  # an empty address has a style in use
         strength = gr.Slider(
             0, 1, DEFAULT.strength, label="Strength", step=0.05, buttons=[], elem_id="strength"
@@ -100,14 +103,18 @@ def settings(strength: float, keep_colors: bool, size: float | None) -> FastSett
         raise BadSetting(f"`Strength`: {error.errors()[0]['msg']}.") from None
 
 
-def changes(chosen: FastSettings) -> dict[str, Any]:
+def changes(chosen: FastSettings, strength: float = DEFAULT.strength) -> dict[str, Any]:
     """What the page's address carries: settings that are not the default."""
-    return {PREFIX + name: value for name, value in chosen if value != getattr(DEFAULT, name)}
+    default = DEFAULT.model_copy(update={"strength": strength})
+    return {PREFIX + name: value for name, value in chosen if value != getattr(default, name)}
 
 
-def read(query: Mapping[str, str]) -> tuple[FastSettings, list[str]]:
+def read(
+    query: Mapping[str, str], strength: float = DEFAULT.strength
+) -> tuple[FastSettings, list[str]]:
     """The settings in an address, and the parts that could not be restored."""
-    chosen, lost = DEFAULT, []
+    default = DEFAULT.model_copy(update={"strength": strength})
+    chosen, lost = default, []
     for name in FastSettings.model_fields:
         if PREFIX + name in query:
             try:
@@ -117,7 +124,7 @@ def read(query: Mapping[str, str]) -> tuple[FastSettings, list[str]]:
                 settings(chosen.strength, chosen.keep_colors, chosen.size)
             except (ValidationError, BadSetting):
                 lost.append(PREFIX + name)
-                chosen = DEFAULT
+                chosen = default
     return chosen, lost
 
 
@@ -200,15 +207,16 @@ def fetched(text: str) -> Iterator[str | hub.Loaded]:
         yield bar(share, f"Downloading {entry.title}: {done / 1e6:.1f} of {total / 1e6:.1f} MB")
 
 
-def words(report: Mapping[str, Any]) -> str:
+def words(summary: str) -> str:
     """What a finished result says above it, as HTML."""
-    return f"<p><b>{html.escape(fast_summary(report))}</b></p>"
+    return f"<p><b>{html.escape(summary)}</b></p>"
 
 
-def shown(result: Result, photo: str) -> Iterator[tuple[Any, ...]]:
+def shown(
+    result: Result, report: Mapping[str, Any], label: str, summary: str
+) -> Iterator[tuple[Any, ...]]:
     """The page's outputs for an instant result; the files live until they are handed over."""
-    report = {"photo": photo, **result.report}
-    name = f"{photo}-{report['checkpoint']['name']}".replace("/", "-").replace(":", "-")
+    name = label.replace("/", "-").replace(":", "-")
     with TemporaryDirectory() as folder:
         png, notes = Path(folder, f"{name}.png"), Path(folder, f"{name}.json")
         save_png(result.picture, png, report)
@@ -216,4 +224,4 @@ def shown(result: Result, photo: str) -> Iterator[tuple[Any, ...]]:
         pair = (result.photo, result.picture)
         files = (gr.DownloadButton(value=str(path), interactive=True) for path in (png, notes))
         no_lapse = gr.DownloadButton(value=None, interactive=False)
-        yield words(report), str(png), pair, plot([]), report, *files, no_lapse, gr.skip()
+        yield words(summary), str(png), pair, plot([]), report, *files, no_lapse, gr.skip()

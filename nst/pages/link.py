@@ -1,6 +1,6 @@
 """The page's address: which preset, bundled pictures and changed settings it carries."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -10,8 +10,9 @@ import gradio as gr
 from nst.fast import FastSettings
 from nst.gallery import PAINTING, PHOTO
 from nst.hub import Entry, HubProblem, bundled, offered
+from nst.methods import all_methods
 from nst.names import Problem, UnknownName
-from nst.pages import instant
+from nst.pages import anypainting, instant
 from nst.pages.dials import NAMES, apply
 from nst.presets import DEFAULT, Preset, all_presets, paintings, photos
 from nst.recipe import BadSetting, Recipe, written
@@ -21,7 +22,7 @@ VIEWS = (MAIN, "compare", "explore", "reports")
 
 # Gradio cannot change the address itself.
 OURS = (
-    *("view", "photo", "painting", "preset", "checkpoint"),
+    *("view", "photo", "painting", "preset", "checkpoint", "method"),
     *("size", "iterations", "seed", "normalization"),
     *("by", "presets", "vary", "vary2", "figure"),
 )
@@ -56,7 +57,10 @@ def copies(button: gr.Button) -> None:
 
 @dataclass(frozen=True)
 class Place:
-    """What an address stands for. `lost` names the parts that could not be restored."""
+    """What an address stands for. `lost` names the parts that could not be restored.
+
+    `checkpoint` may also be a method for any painting, and `own` has what only methods have.
+    """
 
     preset: Preset
     photo: str
@@ -64,6 +68,7 @@ class Place:
     recipe: Recipe
     checkpoint: str
     instant: FastSettings
+    own: Sequence[Any]
     lost: tuple[str, ...] = ()
 
 
@@ -119,7 +124,8 @@ def write(
     preset: str, photo: str, painting: str, checkpoint: str, changed: Mapping[str, Any]
 ) -> str:
     """The query; an uploaded picture (an empty name) cannot be in it."""
-    parts = {"preset": preset, "photo": photo, "painting": painting, "checkpoint": checkpoint}
+    style = "method" if checkpoint in all_methods() else "checkpoint"
+    parts = {"preset": preset, "photo": photo, "painting": painting, style: checkpoint}
     parts |= {name: written(value) for name, value in changed.items()}
     return urlencode({name: value for name, value in parts.items() if value})
 
@@ -146,13 +152,17 @@ def read(query: Mapping[str, str]) -> Place:
         except (UnknownName, HubProblem):
             lost.append("checkpoint")
     style = offered(checkpoint).style if checkpoint else PAINTING
+    if "method" in query:
+        checkpoint = known("method", all_methods(), "") or checkpoint
     painting = known("painting", paintings(), style if style in paintings() else PAINTING)
-    chosen, lost_instant = instant.read(query)
-    lost += lost_instant
+    default = all_methods()[checkpoint].settings if checkpoint in all_methods() else instant.DEFAULT
+    chosen, lost_instant = instant.read(query, default.strength)
+    own, lost_own = anypainting.read(query)
+    lost += lost_instant + lost_own
     good = _usable(preset, settings)
     lost += [name for name in settings if name not in good]
     recipe = apply(preset, good)
-    return Place(preset, photo, painting, recipe, checkpoint, chosen, tuple(lost))
+    return Place(preset, photo, painting, recipe, checkpoint, chosen, own, tuple(lost))
 
 
 def _is_setting(name: str) -> bool:

@@ -18,6 +18,7 @@ from nst.gallery import PAINTING, PHOTO, example
 from nst.hub import Entry
 from nst.images import BadPicture, open_picture
 from nst.knobs import KNOBS
+from nst.methods import MethodPreset
 from nst.outputs import loss_line
 from nst.presets import Credit, Preset, all_presets, paintings, photos
 from nst.recipe import setting_field as setting
@@ -219,15 +220,15 @@ def strip(credits: Mapping[str, Credit], name: str) -> gr.Gallery:
     )
 
 
-def _card(preset: Preset) -> Path:
+def _card(result: Path) -> Path:
     """A new preset shows the photo until the gallery has its result."""
-    return preset.example if preset.example.exists() else photos()[PHOTO].path
+    return result if result.exists() else photos()[PHOTO].path
 
 
 def preset_cards(presets: Iterable[Preset]) -> gr.Gallery:
     """The presets with their real results."""
     return _gallery(
-        [(str(_card(preset)), preset.title) for preset in presets],
+        [(str(_card(preset.example)), preset.title) for preset in presets],
         columns=4,
         elem_id="presets",
         elem_classes=["cards", "presets"],
@@ -240,6 +241,16 @@ def style_cards(entries: Iterable[Entry]) -> gr.Gallery:
         [(str(example(entry)), entry.title) for entry in entries],
         columns=4,
         elem_id="styles",
+        elem_classes=["cards", "presets"],
+    )
+
+
+def method_cards(methods: Iterable[MethodPreset]) -> gr.Gallery:
+    """The methods for any painting with their real results."""
+    return _gallery(
+        [(str(_card(method.example)), method.title) for method in methods],
+        columns=4,
+        elem_id="methods",
         elem_classes=["cards", "presets"],
     )
 

@@ -7,7 +7,7 @@ import gradio as gr
 
 from nst.choice import Comparison
 from nst.pages import choices, compare, explore, link, reports, stylize
-from nst.pages.answers import Estimator, Instant, Stylizer
+from nst.pages.answers import Arbitrary, Estimator, Instant, Stylizer
 from nst.pages.comparing import Comparer
 from nst.pages.dials import shown
 from nst.pages.live import plot
@@ -15,7 +15,13 @@ from nst.pages.parts import QUIET, Frame
 from nst.reports import Figure
 
 
-def site(stylizer: Stylizer, estimate: Estimator, fast: Instant, comparer: Comparer) -> gr.Blocks:
+def site(
+    stylizer: Stylizer,
+    estimate: Estimator,
+    fast: Instant,
+    arbitrary: Arbitrary,
+    comparer: Comparer,
+) -> gr.Blocks:
     """The whole app over its engines."""
     with gr.Blocks(
         title="Neural style transfer", analytics_enabled=False, delete_cache=(600, 3600)
@@ -29,7 +35,7 @@ def site(stylizer: Stylizer, estimate: Estimator, fast: Instant, comparer: Compa
         address = gr.Textbox(visible="hidden", elem_id="address")
         with gr.Tabs(selected=link.MAIN, elem_id="pages") as tabs:
             frame = Frame(blocks, tabs, address)
-            main = stylize.lay_out(frame, stylizer, estimate, fast)
+            main = stylize.lay_out(frame, stylizer, estimate, fast, arbitrary)
             compared = compare.lay_out(frame, comparer)
             grid = explore.lay_out(frame, comparer)
             again = reports.lay_out(frame)

@@ -9,8 +9,9 @@ import gradio as gr
 from nst.gallery import example
 from nst.hub import Entry
 from nst.images import open_picture, resized
-from nst.pages import choices, instant, link
-from nst.pages.answers import PAINT, Answers, Estimator, Instant, Stylizer
+from nst.outputs import fast_summary
+from nst.pages import anypainting, choices, instant, link
+from nst.pages.answers import PAINT, Answers, Arbitrary, Estimator, Instant, Stylizer
 from nst.pages.dials import ITERATIONS, MAIN, NAMES, SHARES, counted, dial, shared, shown
 from nst.pages.live import plot
 from nst.pages.parts import QUIET, Frame, picture_field, preset_cards, strip
@@ -39,9 +40,11 @@ class Fields:
     onward: gr.Button
 
 
-def lay_out(frame: Frame, stylize: Stylizer, estimate: Estimator, fast: Instant) -> Fields:
-    """The page over its engines: `stylize` and `fast` make steps, `estimate` foresees them."""
-    answers = Answers(stylize, estimate, fast)
+def lay_out(
+    frame: Frame, stylize: Stylizer, estimate: Estimator, fast: Instant, arbitrary: Arbitrary
+) -> Fields:
+    """The page over its engines, which make steps; `estimate` foresees those of `stylize`."""
+    answers = Answers(stylize, estimate, fast, arbitrary)
     styled = choices.StyleChoice(answers.runs)
     default = get(DEFAULT)
     shown_first = _example(link.first_style())
@@ -69,8 +72,12 @@ def lay_out(frame: Frame, stylize: Stylizer, estimate: Estimator, fast: Instant)
                         painting_strip = strip(paintings(), "paintings")
                 go = gr.Button(PAINT, variant="primary", size="lg", elem_id="go")
                 foreseen = gr.Markdown(elem_id="estimate", elem_classes="hint")
-                gr.Markdown("### At once", elem_classes="heading")
-                styles = instant.styles()
+                gr.Markdown("### At once, trained styles", elem_classes="heading")
+                style_gallery = instant.cards()
+                gr.Markdown("### At once, any painting", elem_classes="heading")
+                method_gallery = anypainting.cards()
+                styles = instant.styles(style_gallery)
+                of_methods, own = anypainting.controls()
                 gr.Markdown("### Step by step, any painting", elem_classes="heading")
                 cards = preset_cards(all_presets().values())
                 about = gr.Markdown(choices.about_preset(default), elem_id="about")
@@ -132,20 +139,23 @@ def lay_out(frame: Frame, stylize: Stylizer, estimate: Estimator, fast: Instant)
                     onward = gr.Button("Compare presets on these", size="sm", elem_id="onward")
         preset = gr.Textbox(DEFAULT, visible="hidden", label="Preset", elem_id="preset")
 
-        inputs = [photo, painting, preset, *dials.values(), *styles.inputs]
+        inputs = [photo, painting, preset, *dials.values(), *styles.inputs, *own]
         files = [png, settings, lapse]
         outputs = [progress, canvas, slider, losses, used, png, settings, lapse, tabs]
 
-        leave = [styles.checkpoint, styles.controls, go, styles.cards, styles.remote, about]
-        in_use = [styles.checkpoint, about, styles.controls, painting, go, stop]
-        in_use += [styles.cards, cards, painting_strip, styles.remote]
-        place = [*inputs, cards, photo_strip, painting_strip, about]
-        place += [styles.controls, styles.cards, go]
+        galleries = [styles.cards, method_gallery]
+        groups = [styles.controls, of_methods]
+        leave = [styles.checkpoint, *groups, go, *galleries, styles.remote, about]
+        in_use = [styles.checkpoint, about, *groups, painting, go, stop]
+        in_use += [*galleries, cards, painting_strip, styles.strength, styles.remote]
+        place = [*inputs, cards, photo_strip, painting_strip, about, *groups, *galleries, go]
 
         think = {"inputs": inputs, "outputs": [foreseen, address], **QUIET}
-        flash = {"inputs": [photo, *styles.inputs], "outputs": outputs}
-        flash |= {"show_progress": "hidden", "concurrency_limit": 2, "concurrency_id": "instant"}
-        private = {"api_visibility": "private", **flash}
+        flash = {"outputs": outputs, "show_progress": "hidden"}
+        flash |= {"concurrency_limit": 2, "concurrency_id": "instant"}
+        trained = {"inputs": [photo, *styles.inputs], **flash}
+        moved = {"inputs": [photo, painting, *styles.inputs, *own], **flash}
+        private = {"api_visibility": "private"}
 
         def come_back(opening: bool, *chosen: Any) -> tuple[bool, Any]:
             return False, gr.skip() if opening else answers.consider(*chosen)[1]
@@ -159,8 +169,8 @@ def lay_out(frame: Frame, stylize: Stylizer, estimate: Estimator, fast: Instant)
             return words, query if link.is_main(dict(request.query_params)) else gr.skip()
 
         blocks.load(choices.restored, None, place, **QUIET).then(
-            answers.at_once, api_name="fast", **flash
-        ).then(arrive, **think)
+            answers.at_once, api_name="fast", **trained
+        ).then(answers.any_at_once, api_name="any", **moved).then(arrive, **think)
         cards.select(choices.by_preset, None, [preset, *dials.values(), *leave], **QUIET).then(
             answers.consider, **think
         )
@@ -168,8 +178,9 @@ def lay_out(frame: Frame, stylize: Stylizer, estimate: Estimator, fast: Instant)
             lambda name: list(shown(get(name).recipe).values()), preset, [*dials.values()], **QUIET
         ).then(answers.consider, **think)
         photo_strip.select(choices.by_photo, None, photo, **QUIET)
-        painting_strip.select(choices.by_painting, preset, [painting, *leave], **QUIET)
-        painting.upload(choices.without_style, preset, leave, **QUIET)
+        chosen_style = [preset, styles.checkpoint]
+        painting_strip.select(choices.by_painting, chosen_style, [painting, *leave], **QUIET)
+        painting.upload(choices.of_another_painting, chosen_style, leave, **QUIET)
         for field in (photo, painting):
             field.change(answers.consider, trigger_mode="always_last", **think)
         # Two views of one setting: each follows the other.
@@ -212,18 +223,19 @@ def lay_out(frame: Frame, stylize: Stylizer, estimate: Estimator, fast: Instant)
             styles.cards.select(styled.bundled, None, in_use, cancels=[run], **QUIET),
             styles.remote.input(styled.remote, styles.remote, in_use, cancels=[run], **QUIET),
         ):
-            chosen.success(answers.at_once, **private).then(answers.consider, **think)
-        gr.on(
-            [
-                photo.change,
-                styles.strength.input,
-                styles.keep_colors.input,
-                styles.size.input,
-            ],
-            answers.at_once,
-            trigger_mode="always_last",
-            **private,
+            chosen.success(answers.at_once, **private, **trained).then(answers.consider, **think)
+        method_gallery.select(styled.method, None, in_use, cancels=[run], **QUIET).success(
+            answers.any_at_once, **private, **moved
         ).then(answers.consider, **think)
+        shared_inputs = (styles.strength, styles.keep_colors, styles.size)
+        either = [photo.change, *(component.input for component in shared_inputs)]
+        for triggers, answer, given in (
+            (either, answers.at_once, trained),
+            ([*either, painting.change, *(c.input for c in own)], answers.any_at_once, moved),
+        ):
+            gr.on(triggers, answer, trigger_mode="always_last", **private, **given).then(
+                answers.consider, **think
+            )
         blocks.unload(answers.runs.leave)
         for button, field, chooser in (
             (as_photo, photo, photo_strip),
@@ -236,7 +248,7 @@ def lay_out(frame: Frame, stylize: Stylizer, estimate: Estimator, fast: Instant)
                 **QUIET,
             )
             if field is painting:
-                fed.then(choices.without_style, preset, leave, **QUIET)
+                fed.then(choices.of_another_painting, chosen_style, leave, **QUIET)
     shows = [photo, painting, photo_strip, painting_strip, *outputs]
     return Fields(photo, painting, [*shows, preset, *dials.values(), *leave], onward)
 
@@ -247,7 +259,7 @@ def _example(entry: Entry) -> dict[str, Any]:
     picture = open_picture(example(entry))
     photo = resized(open_picture(photos()[kept["photo"]].path), picture.size)
     return {
-        "status": instant.words(kept),
+        "status": instant.words(fast_summary(kept)),
         "picture": str(example(entry)),
         "pair": (photo, picture),
         "report": kept,

@@ -43,6 +43,7 @@ def submit(client, photo=PHOTO, painting=PAINTING, **settings):
 def test_the_engines_are_endpoints_and_every_setting_has_a_default(client):
     described = client.view_api(return_format="dict", print_info=False)
     assert sorted(described["named_endpoints"]) == [
+        "/any",
         "/compare",
         "/fast",
         "/stylize",
