@@ -76,6 +76,13 @@ class Comparison(_Choice):
             raise BadSetting("Choose a table or figure of a report.")
         return find(self.figure).variants(self.size)
 
+    @property
+    def subject(self) -> str:
+        """What varies, where it is more than the preset."""
+        if self.by == "values":
+            return f"{get(self.preset).title}, {axis(self.vary).label}"
+        return find(self.figure).title if self.by == "figure" else ""
+
 
 class Sweep(_Choice):
     """A grid over one or two settings of a preset."""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 from nst import compare as comparison
 from nst import reproduce as reproduction
 from nst.compare import Outcome, Progress
-from nst.drawings import comparison_sheet, sweep_sheet
+from nst.drawings import comparison_sheet, sheet_title, sweep_sheet
 from nst.estimate import duration
 from nst.gallery import PAINTING, PHOTO
 from nst.images import save_png
@@ -57,7 +58,12 @@ def compare(
         typer.Option(help="Instead: 2 to 6 values of one setting: key=v1,v2 or key=v1;v2."),
     ] = None,
     preset: Annotated[str, typer.Option(help="What `--vary` varies.")] = DEFAULT,
-    size: Annotated[int | None, typer.Option(help="Pixels of the long side, for all.")] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Pixels of the long side, for all; else each preset's own.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="For all variants.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The sheet, a PNG file.")
     ] = None,
@@ -67,14 +73,22 @@ def compare(
     """Paint PHOTO and PAINTING with several presets and measure the results."""
     if (presets is None) == (vary is None):
         raise BadSetting("Give `--presets a,b,c`, or `--vary key=v1,v2` with `--preset`.")
-    if presets is not None:
-        variants = of_presets([name.strip() for name in presets.split(",") if name.strip()], size)
+    if vary is None:
+        names = [name.strip() for name in presets.split(",") if name.strip()]
+        variants, subject = of_presets(names, size), ""
     else:
-        variants = of_values(get(preset), axis(vary), size)
+        along = axis(vary)
+        variants, subject = (
+            of_values(get(preset), along, size),
+            f"{get(preset).title}, {along.label}",
+        )
+    same = changed_settings(settings or [])
+    variants = [replace(one, recipe=one.recipe.but(same)) for one in variants]
     outcomes = _painted(photo, painting, variants, [(output, ".png")], report, yes)
     if output:
-        tree = as_tree(outcomes, Path(photo).name, Path(painting).name)
-        save_png(comparison_sheet(outcomes), output, tree)
+        sources = Path(photo).name, Path(painting).name
+        title = sheet_title(*(Path(name).stem for name in sources), subject)
+        save_png(comparison_sheet(outcomes, title), output, as_tree(outcomes, *sources))
         console.print(f"{output}", soft_wrap=True)
 
 
@@ -142,10 +156,9 @@ def reproduce(
     output.mkdir(parents=True, exist_ok=True)
     for figure in chosen:
         steps = reproduction.paint(figure, *pictures, output, size)
+        foreseen = sum(seconds(figure.variants(size), *(picture.size for picture in pictures)))
+        console.print(f"{figure.name}: about {duration(foreseen)}, less what is done already")
         outcomes = _watched(steps, figure.name)
-        for outcome in outcomes:
-            if outcome.error:
-                console.print(f"{outcome.variant.title}: {outcome.error}", style="red")
         if len(outcomes) < len(figure.cells):  # stopped; the next time goes on from here
             return
         if publish:
@@ -172,9 +185,9 @@ def _painted(
     pictures = open_named(photo, photos()), open_named(painting, paintings())
     sizes = pictures[0].size, pictures[1].size
     foreseen = sum(seconds(variants, *sizes)) if yes else refuse_if_too_long(variants, *sizes)
-    console.print(f"{len(variants)} variants, about {duration(foreseen)}")
+    count = "1 variant" if len(variants) == 1 else f"{len(variants)} variants"
+    console.print(f"{count}, about {duration(foreseen)}")
     outcomes = _watched(comparison.run(*pictures, variants), "")
-    _print(outcomes)
     if report:
         names = Path(photo).name, Path(painting).name
         as_json = json.dumps(as_tree(outcomes, *names), indent=1, ensure_ascii=False) + "\n"
@@ -190,6 +203,8 @@ def _watched(steps: Iterator[Progress], title: str) -> tuple[Outcome, ...]:
         with progress_bar() as bar:
             task = bar.add_task(title, total=1, status="")
             for at in steps:
+                for outcome in at.outcomes[len(outcomes) :]:
+                    _print(outcome)
                 outcomes = at.outcomes
                 name = at.painting.title if at.painting else ""
                 status = f"{name}, {duration(at.seconds_left)} left"
@@ -197,22 +212,22 @@ def _watched(steps: Iterator[Progress], title: str) -> tuple[Outcome, ...]:
                 bar.update(task, completed=done, total=total, status=status)
     except KeyboardInterrupt:
         if not outcomes:
+            console.print("Stopped before the first one was done; nothing is kept.")
             raise typer.Exit(130) from None
         console.print(f"Stopped; keeping the {len(outcomes)} that are done.")
     return outcomes
 
 
-def _print(outcomes: Sequence[Outcome]) -> None:
-    for outcome in outcomes:
-        numbers = row(outcome)
-        if outcome.error:
-            console.print(f"{outcome.variant.title}: {outcome.error}", style="red", soft_wrap=True)
-            continue
-        if numbers["warning"]:
-            console.print(numbers["warning"], style="yellow", soft_wrap=True)
-        console.print(
-            f"{outcome.variant.title}: content {numbers['content_score']:.0f}, "
-            f"style {numbers['style_score']:.0f} of 100; {shown(numbers['seconds'])} s, "
-            f"total {shown(numbers['total_loss'])}, common {shown(numbers['common_total'])}",
-            soft_wrap=True,
-        )
+def _print(outcome: Outcome) -> None:
+    numbers = row(outcome)
+    if outcome.error:
+        console.print(f"{outcome.variant.title}: {outcome.error}", style="red", soft_wrap=True)
+        return
+    if numbers["warning"]:
+        console.print(numbers["warning"], style="yellow", soft_wrap=True)
+    console.print(
+        f"{outcome.variant.title}: content {numbers['content_score']:.0f}, "
+        f"style {numbers['style_score']:.0f} of 100; {shown(numbers['seconds'])} s, "
+        f"total {shown(numbers['total_loss'])}, common {shown(numbers['common_total'])}",
+        soft_wrap=True,
+    )

@@ -24,9 +24,14 @@ def panel(outcome: Outcome) -> Panel:
     return Panel(outcome.result.picture, outcome.variant.title, lines)
 
 
-def comparison_sheet(outcomes: Sequence[Outcome]) -> Image:
+def sheet_title(photo: str, painting: str, subject: str) -> str:
+    """`cat, great_wave: Quick, Content layer`; without a subject, the two pictures alone."""
+    return f"{photo}, {painting}" + (f": {subject}" if subject else "")
+
+
+def comparison_sheet(outcomes: Sequence[Outcome], title: str) -> Image:
     """All results with captions."""
-    return sheet([panel(outcome) for outcome in outcomes])
+    return sheet([panel(outcome) for outcome in outcomes], title=title)
 
 
 def sweep_sheet(outcomes: Sequence[Outcome], axes: Sequence[Axis], title: str) -> Grid:

@@ -147,10 +147,10 @@ def describe(foreseen: Estimate) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`12 s`, `3 min 20 s` or `1 h 5 min`."""
+    """`12 s`, `3 min 20 s`, `20 min` or `1 h 5 min`."""
     seconds = max(0, round(seconds))
     if seconds < 100:
         return f"{seconds} s"
     if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60} s"
-    return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+        return f"{seconds // 60} min {seconds % 60} s".removesuffix(" 0 s")
+    return f"{seconds // 3600} h {seconds % 3600 // 60} min".removesuffix(" 0 min")

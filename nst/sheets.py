@@ -14,6 +14,7 @@ GAP, MARGIN = 12, 24  # pixels
 PAPER, INK, PALE, MISSING = "#ffffff", "#1e1b2e", "#66627a", "#ece9f3"
 TITLE_SIZE, CAPTION_SIZE, NOTE_SIZE = 20, 14, 12
 MOST_SIDE, HEAD = 2400, 140  # pixels: a sheet's width, the heads of a grid's rows
+LEAST_WIDTH = 150  # pixels of a panel, so that words fit under a narrow picture
 
 
 @dataclass(frozen=True)
@@ -31,18 +32,18 @@ def sheet(
     title: str = "",
     footer: str = "",
     columns: int | None = None,
-    side: int | None = None,
 ) -> Image:
     """Panels in rows of `columns` (by default up to three, or four from seven on).
 
-    Pictures are shown at `side` pixels of width, by default their own, reduced where the sheet
-    would become wider than 2400 pixels.
+    Pictures have their own width, reduced where the sheet would become wider than 2400 pixels.
     """
     columns = min(len(panels), columns or (3 if len(panels) < 7 else 4))
     widest = max((p.picture.width for p in panels if p.picture), default=256)
     most = (MOST_SIDE - 2 * MARGIN - (columns - 1) * GAP) // columns
-    width = min(side or widest, most)
-    cells = [_panel(panel, width, _height(panels, width)) for panel in panels]
+    width = min(widest, most)
+    worded = any(panel.caption or panel.lines for panel in panels)
+    wide = max(width, min(LEAST_WIDTH, most)) if worded else width
+    cells = [_panel(panel, width, _height(panels, width), wide) for panel in panels]
     rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
     body = _stacked([_beside(row) for row in rows])
     above = [_text(title, body.width, TITLE_SIZE, INK)] if title else []
@@ -72,20 +73,20 @@ def grid(
     down: Heads | None = None,
     *,
     title: str = "",
-    side: int | None = None,
 ) -> Grid:
     """Panels with the values of one or two axes as heads of the columns and rows.
 
-    Cells are `side` pixels wide, by default as their pictures, reduced where the sheet would become
+    Cells are as wide as their pictures and their words need, reduced where the sheet would become
     wider than 2400 pixels.
     """
     panels = [panel for row in rows for panel in row]
     widest = max((p.picture.width for p in panels if p.picture), default=256)
     indent = HEAD + GAP if down else 0
-    width = min(side or widest, (MOST_SIDE - 2 * MARGIN - indent) // len(rows[0]) - GAP)
-    height = _height(panels, width)
-    heads = _beside([_text(value, width, CAPTION_SIZE, INK) for value in across.values])
-    bands = [_beside([_panel(panel, width, height) for panel in row]) for row in rows]
+    most = (MOST_SIDE - 2 * MARGIN - indent) // len(rows[0]) - GAP
+    width = min(widest, most)
+    height, wide = _height(panels, width), max(width, min(LEAST_WIDTH, most))
+    heads = _beside([_text(value, wide, CAPTION_SIZE, INK) for value in across.values])
+    bands = [_beside([_panel(panel, width, height, wide) for panel in row]) for row in rows]
     lines = [_text(across.label, heads.width, NOTE_SIZE, PALE), heads, *bands]
     if down:
         labels = [_text(value, HEAD, CAPTION_SIZE, INK) for value in down.values]
@@ -95,8 +96,8 @@ def grid(
     boxes, top = {}, MARGIN + sum(part.height + GAP for part in (*above, *lines[:2]))
     for row, line in enumerate(lines[2:]):
         for column in range(len(rows[row])):
-            start = MARGIN + indent + column * (width + GAP)
-            boxes[row, column] = (start, top, start + width, top + line.height)
+            start = MARGIN + indent + column * (wide + GAP)
+            boxes[row, column] = (start, top, start + wide, top + line.height)
         top += line.height + GAP
     return Grid(_framed(_stacked([*above, *lines])), boxes)
 
@@ -114,7 +115,8 @@ def field_for(panel: Panel) -> Image:
     return field
 
 
-def _panel(panel: Panel, width: int, height: int) -> Image:
+def _panel(panel: Panel, width: int, height: int, wide: int) -> Image:
+    """The picture `width` pixels wide, and its words in `wide` ones."""
     if panel.picture:
         picture = panel.picture.resize(
             (width, max(1, round(width * panel.picture.height / panel.picture.width))),
@@ -124,9 +126,12 @@ def _panel(panel: Panel, width: int, height: int) -> Image:
         picture = PIL_Image.new("RGB", (width, height), MISSING)
     parts = [picture]
     if panel.caption:
-        parts.append(_text(panel.caption, width, CAPTION_SIZE, INK))
-    parts += [_text(line, width, NOTE_SIZE, PALE) for line in panel.lines if line]
-    return _stacked(parts, gap=4)
+        parts.append(_text(panel.caption, wide, CAPTION_SIZE, INK))
+    parts += [_text(line, wide, NOTE_SIZE, PALE) for line in panel.lines if line]
+    column = _stacked(parts, gap=4)
+    cell = _blank(wide, column.height)
+    cell.paste(column)
+    return cell
 
 
 def _text(text: str, width: int, size: int, color: str, paper: str = PAPER) -> Image:

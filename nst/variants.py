@@ -60,12 +60,13 @@ def axis(text: str) -> Axis:
     key, equals, values = text.partition("=")
     parts = values.split(";" if ";" in values else ",")
     found = tuple(part.strip() for part in parts if part.strip())
-    if not equals or not key.strip() or not found:
+    if not equals or not key.strip():
         raise BadSetting(f"`{text}` needs the form key=value,value, such as seed=1,2,3.")
-    if len(set(found)) < len(found):
-        raise BadSetting(
-            f"`{text}` names a value twice. Put semicolons between values that have commas."
-        )
+    if not found:
+        raise BadSetting(f"`{key.strip()}` has no values. Give some, with commas between them.")
+    if twice := next((value for value in found if found.count(value) > 1), None):
+        advice = " Put semicolons between values that have commas." if "=" in values else ""
+        raise BadSetting(f"`{key.strip()}` has the value {twice} twice.{advice}")
     return Axis(key.strip(), found)
 
 

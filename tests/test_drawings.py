@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from nst.drawings import comparison_sheet, panel, sweep_sheet
+from nst.drawings import comparison_sheet, panel, sheet_title, sweep_sheet
 from nst.images import resized
 from nst.presets import get
-from nst.sheets import MARGIN
+from nst.sheets import LEAST_WIDTH, MARGIN
 from nst.tables import row
 from nst.variants import axis, grid
 
@@ -41,10 +41,11 @@ def test_a_failure_is_shown_with_its_sentence(outcomes):
 
 
 def test_a_comparison_shows_its_results_bit_for_bit(outcomes):
-    drawn = comparison_sheet(outcomes)
-    width, height = size = outcomes[0].result.picture.size
+    drawn = comparison_sheet(outcomes, "")
+    height = outcomes[0].result.picture.height
+    size = outcomes[0].result.picture.size
     for column, outcome in enumerate(outcomes):
-        left = MARGIN + column * (width + 12)
+        left = MARGIN + column * (LEAST_WIDTH + 12)
         shown = part(drawn, (left, MARGIN), size)
         if outcome.result:
             assert shown.tobytes() == outcome.result.picture.tobytes()
@@ -57,8 +58,16 @@ def test_results_of_other_sizes_are_shown_alike(outcomes):
     first, _, last = outcomes
     small = resized(last.result.picture, (32, 22))
     smaller = replace(last, result=replace(last.result, picture=small))
-    drawn = comparison_sheet([first, smaller])
-    assert drawn.width == comparison_sheet([first, last]).width
+    drawn = comparison_sheet([first, smaller], "")
+    assert drawn.width == comparison_sheet([first, last], "").width
+
+
+def test_a_title_says_what_was_painted(outcomes):
+    title = sheet_title("cat", "great_wave", "Quick, Seed")
+    assert title == "cat, great_wave: Quick, Seed"
+    assert sheet_title("cat", "great_wave", "") == "cat, great_wave"
+    with_title, without = (comparison_sheet(outcomes, words) for words in (title, ""))
+    assert with_title.height > without.height
 
 
 @pytest.mark.parametrize("axes", [AXES[:1], AXES], ids=["one axis", "two axes"])

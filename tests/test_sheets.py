@@ -14,6 +14,7 @@ from nst.sheets import (
     GAP,
     HEAD,
     INK,
+    LEAST_WIDTH,
     MARGIN,
     MISSING,
     MOST_SIDE,
@@ -112,11 +113,6 @@ def test_pictures_of_other_shapes_keep_them():
     assert (right - left, bottom - top) == (80, 160)
 
 
-def test_a_side_is_the_width_of_each_picture():
-    left, top, right, bottom = box_of(sheet([Panel(plain((9, 99, 9)), "")], side=32), (9, 99, 9))
-    assert (right - left, bottom - top) == (32, 24)
-
-
 @pytest.mark.parametrize("number", [2, 3, 6])
 def test_a_sheet_is_2400_pixels_wide_at_most(number):
     shown = colors(number)
@@ -161,7 +157,8 @@ def test_a_caption_loses_no_letter_however_narrow_its_picture(width, text):
         expected = sum(words_alone(letter, CAPTION_SIZE) for letter in text)
     assert darkness(picture) == pytest.approx(expected, rel=0.02)
     left, top, right, bottom = Image.eval(picture.convert("L"), lambda v: 255 - v).getbbox()
-    assert left >= MARGIN and right <= MARGIN + width == picture.width - MARGIN
+    wide = max(width, LEAST_WIDTH)
+    assert left >= MARGIN and right <= MARGIN + wide == picture.width - MARGIN
     assert top >= MARGIN + 10 and bottom <= picture.height - MARGIN
 
 
@@ -174,10 +171,12 @@ def test_title_lines_and_footer_lose_no_letter_either():
 
 
 def test_captions_stay_under_their_own_picture():
-    panels = [Panel(plain(color), f"{LONG} {ENDLESS}", (LONG,)) for color in colors(4)]
+    panels = [
+        Panel(plain(color, (160, 120)), f"{LONG} {ENDLESS}", (LONG,)) for color in colors(4)
+    ]
     pixels = np.asarray(sheet(panels, columns=4))
     for column in range(3):
-        left = MARGIN + 64 + column * (64 + GAP)
+        left = MARGIN + 160 + column * (160 + GAP)
         assert (pixels[:, left : left + GAP] == 255).all()
 
 
@@ -189,7 +188,7 @@ def test_lines_of_a_text_do_not_touch():
 
 
 def drawn(letter):
-    return sheet([Panel(plain("white", (64, 4)), letter)]).tobytes()
+    return sheet([Panel(plain("white", (LEAST_WIDTH, 4)), letter)]).tobytes()
 
 
 def test_every_letter_that_the_program_writes_is_in_the_font():
@@ -214,7 +213,7 @@ def test_letters_with_and_without_an_accent_look_different():
 # Grids
 
 
-def painted(rows, columns, size=(64, 48), words=()):
+def painted(rows, columns, size=(160, 120), words=()):
     shown = iter(colors(rows * columns))
     cells = [[plain(next(shown), size) for _ in range(columns)] for _ in range(rows)]
     return [[Panel(cell, "", words) for cell in row] for row in cells]
@@ -236,9 +235,9 @@ def test_a_box_contains_the_picture_of_its_cell(rows, columns, down, words, titl
     assert {*drawn.boxes} == {*product(range(rows), range(columns))}
     for place, (left, top, right, bottom) in drawn.boxes.items():
         color = panels[place[0]][place[1]].picture.getpixel((0, 0))
-        assert box_of(drawn.picture, color) == (left, top, left + 64, top + 48)
-        assert right == left + 64
-        assert top + 48 <= bottom <= drawn.picture.height - MARGIN
+        assert box_of(drawn.picture, color) == (left, top, left + 160, top + 120)
+        assert right == left + 160
+        assert top + 120 <= bottom <= drawn.picture.height - MARGIN
         assert right <= drawn.picture.width - MARGIN
 
 
@@ -262,9 +261,16 @@ def test_a_grid_of_36_large_cells_is_2400_pixels_wide_at_most(rows, columns):
         assert (found[3] - found[1]) == round((right - left) * 2 / 3)
 
 
-def test_a_side_is_the_width_of_each_cell():
-    drawn = grid(painted(1, 2), heads(2), side=20)
-    assert [right - left for left, _, right, _ in drawn.boxes.values()] == [20, 20]
+@pytest.mark.parametrize("size", [(1, 66), (96, 2), (30, 30)])
+def test_words_have_room_beside_a_narrow_picture(size):
+    """Bug: one letter a line under pictures of a few pixels' width."""
+    drawn = grid(painted(1, 2, size, ("content 12, style 34",)), heads(2), title="Quick")
+    assert [r - left for left, _, r, _ in drawn.boxes.values()] == [LEAST_WIDTH] * 2
+    assert drawn.picture.height < 2 * MARGIN + size[1] + 150
+    captioned = sheet([Panel(plain((9, 99, 9), size), "Average pooling")])
+    assert captioned.width == 2 * MARGIN + LEAST_WIDTH
+    left, top, right, bottom = box_of(captioned, (9, 99, 9))
+    assert (right - left, bottom - top) == size
 
 
 def test_cells_without_a_picture_are_gray_and_have_a_box():
@@ -272,8 +278,8 @@ def test_cells_without_a_picture_are_gray_and_have_a_box():
     panels[1][0] = Panel(None, "", ("It failed.",))
     drawn = grid(panels, heads(2), heads(2))
     left, top, right, _ = drawn.boxes[1, 0]
-    gray = drawn.picture.crop((left, top, right, top + 48))
-    assert gray.getcolors() == [(64 * 48, (0xEC, 0xE9, 0xF3))]
+    gray = drawn.picture.crop((left, top, right, top + 120))
+    assert gray.getcolors() == [(160 * 120, (0xEC, 0xE9, 0xF3))]
 
 
 def test_a_grid_before_its_first_cell_is_done_can_be_drawn():

@@ -139,7 +139,9 @@ class Answers:
             lapse = TimeLapse(recipe)
             yield from watched(steps, size, lapse, run.is_set, sources, label)
         except Problem as error:
-            raise gr.Error(str(error), title="This cannot be painted") from error
+            raise gr.Error(
+                str(error), title="This cannot be painted", print_exception=False
+            ) from error
         except gr.Error:
             raise
         except Exception as error:
@@ -222,7 +224,7 @@ def _explained(answer: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
         yield from answer
     except Problem as error:
         yield f"<p><b>⚠ {html.escape(str(error))}</b></p>", *UNCHANGED[1:]
-        raise gr.Error(str(error), title="This cannot be painted") from error
+        raise gr.Error(str(error), title="This cannot be painted", print_exception=False) from error
     except Exception as error:
         logging.exception("An instant result failed")
         raise gr.Error("Something went wrong here. Please try again.") from error

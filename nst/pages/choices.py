@@ -73,7 +73,9 @@ class StyleChoice:
         try:
             return *self._changes(text or ""), gr.skip()
         except Problem as error:
-            raise gr.Error(str(error), title="This cannot be used") from error
+            raise gr.Error(
+                str(error), title="This cannot be used", print_exception=False
+            ) from error
 
     def method(self, request: gr.Request, event: gr.SelectData) -> tuple[Any, ...]:
         """The method for any painting that was clicked on."""

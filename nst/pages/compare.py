@@ -8,7 +8,7 @@ import gradio as gr
 
 from nst.choice import Comparison, Ready, ready_made
 from nst.compare import Progress
-from nst.drawings import comparison_sheet
+from nst.drawings import comparison_sheet, sheet_title
 from nst.images import open_picture, resized
 from nst.names import Problem
 from nst.pages.comparing import (
@@ -38,6 +38,8 @@ from nst.reports import figures
 from nst.variants import MOST, Variant
 
 NAME = "compare"  # of this page in an address
+# A ready-made comparison is one click: its fields are set first, so that the run reads them.
+START = "() => document.querySelector('#compare-go').click()"
 WAYS = {"Presets": "presets", "Values of one setting": "values", "From a report": "figure"}
 
 
@@ -140,7 +142,7 @@ def _lay_out(frame: Frame, compare: Comparer, tab: gr.Tab) -> list[gr.components
                         color="variant",
                         x_lim=[0, 100],
                         y_lim=[0, 100],
-                        title="How much of the photo, how much of the painting",
+                        title="Content and style, of 100",
                         height=360,
                         elem_id="compare-scores",
                     )
@@ -188,7 +190,8 @@ def _lay_out(frame: Frame, compare: Comparer, tab: gr.Tab) -> list[gr.components
             ended = status(at) if at.painting is None else stopped(at)
             written = (skip,) * 3
             if at.outcomes:
-                written = files(at.outcomes, comparison_sheet(at.outcomes), *names, folder)
+                title = sheet_title(*names, chosen_by(*choice).subject)
+                written = files(at.outcomes, comparison_sheet(at.outcomes, title), *names, folder)
             yield ended, gr.Image(visible=False), *_known(at, names, folder), *written
 
     way.change(
@@ -198,7 +201,9 @@ def _lay_out(frame: Frame, compare: Comparer, tab: gr.Tab) -> list[gr.components
         **QUIET,
     )
     for button, ready in zip(buttons, ready_made(), strict=True):
-        button.click(_of(ready), None, chosen, **QUIET)
+        button.click(_of(ready), None, chosen, **QUIET).then(
+            None, None, None, js=START, api_visibility="private"
+        )
     for side in (left, right):
         side.input(_pair, [results, left, right], pair, **QUIET)
     page = Page(
@@ -278,7 +283,7 @@ def _known(at: Progress, names: tuple[str, str], folder: str) -> tuple[Any, ...]
         table(at.outcomes) if at.outcomes else "",
         gr.Dropdown(titles, value=left),
         gr.Dropdown(titles, value=right),
-        _pair(results, left, right),
+        _pair(results, left, right) if titles else None,
         scores(at.outcomes),
         curves(at.outcomes),
     )

@@ -27,7 +27,7 @@ from nst.pages.parts import QUIET, Frame, bar, both, bundled_name, picture_probl
 from nst.presets import paintings, photos
 from nst.sheets import field_for
 from nst.tables import COLUMNS, as_csv, as_tree, row, shown
-from nst.variants import Variant, refuse_if_too_long
+from nst.variants import TooMuch, Variant, refuse_if_too_long
 
 DOWNLOADS = 3  # the sheet, the numbers, the settings
 Comparer = Callable[..., Iterator[Progress]]
@@ -102,7 +102,9 @@ class Comparing:
                 if run.is_set():
                     break
         except Problem as error:
-            raise gr.Error(str(error), title="This cannot be painted") from error
+            raise gr.Error(
+                str(error), title="This cannot be painted", print_exception=False
+            ) from error
         except Exception as error:
             logging.exception("A comparison failed")
             raise gr.Error("Something went wrong here. Please try again.") from error
@@ -148,7 +150,11 @@ def wire(
         words = [picture_problem(photo, "photo"), picture_problem(painting, "painting")]
         words += [""] * len(choice)
         try:
-            page.choose(*choice).variants()
+            variants = page.choose(*choice).variants()
+            if not any(words):
+                refuse_if_too_long(variants, *(p.size for p in both(photo, painting)))
+        except TooMuch as error:
+            words[-1] = str(error)
         except Problem as error:
             words[2 + page.blame(error, choice)] = str(error)
         return [gr.validate(not word, word) for word in words]
@@ -172,6 +178,7 @@ def wire(
     )
     for ended in (run.success, run.failure):
         ended(answers.rest, page.downloads, [page.go, page.stop, *page.downloads], **QUIET)
+    run.failure(lambda: "<p><b>Nothing more was painted.</b></p>", None, page.progress, **QUIET)
     page.stop.click(answers.runs.stop, None, None, **QUIET)
     link.copies(page.copy)
     page.tab.select(consider, **think)

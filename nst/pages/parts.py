@@ -50,19 +50,26 @@ CSS = """
 #result img { width: 100%; height: auto; max-height: 620px; object-fit: contain; }
 .title h1 { margin-bottom: 0; }
 .numbers { overflow-x: auto; max-width: calc(100vw - 116px); }
-.numbers table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%; }
-.numbers table :is(td, th) { padding: 3px 10px 3px 0; text-align: right; white-space: nowrap;
-  border: 0; border-bottom: 1px solid var(--border-color-primary); }
+.numbers table :is(tbody, tr) { border: 0 !important; }
+.numbers table { border-collapse: separate; border-spacing: 0; font-variant-numeric: tabular-nums; width: 100%;
+  border: 0 !important; font-size: 0.87em; }
+.numbers table :is(td, th) { padding: 3px 0 3px 10px; text-align: right; white-space: nowrap;
+  border: 0 !important; border-bottom: 1px solid var(--border-color-primary) !important; }
 .numbers table th[scope=row] { text-align: left !important; font-weight: 400; cursor: help;
-  color: var(--body-text-color-subdued); }
-.numbers table th[scope=col] { white-space: normal; vertical-align: bottom; }
+  padding-left: 0; color: var(--body-text-color-subdued); position: sticky; left: 0;
+  background: var(--body-background-fill); }
+.numbers table th[scope=col] { white-space: normal !important; vertical-align: bottom;
+  max-width: 92px; }
 #compare-results .grid-wrap { max-height: none !important; height: auto !important; }
 #compare-results .thumbnail-lg { aspect-ratio: auto !important; }
+#compare-results .caption-label { white-space: normal; overflow: visible; max-width: 100%; }
 .claims { list-style: none; padding: 0; }
 .ready { gap: 6px !important; flex-wrap: wrap; }
 .heading h3 { margin: 4px 0 0 0; }
 @media (min-width: 768px) { .stays { position: sticky; top: 12px; align-self: flex-start; } }
-@media (max-width: 640px) { .presets .grid-container { --grid-cols: 3 !important; } }
+@media (max-width: 640px) { .presets .grid-container { --grid-cols: 3 !important; }
+  #compare-results .grid-container { --grid-cols: 1 !important;
+    grid-template-columns: minmax(0, 1fr) !important; } }
 """
 
 # Of events that no program shall call and that show their progress elsewhere.
@@ -188,7 +195,8 @@ def setting_field(
         info="with commas between them, or semicolons where a value has commas",
         elem_id=f"{name}-values",
     )
-    key.input(_suggested, key, given, **QUIET)
+    # Leaving the field is an input to Gradio, too.
+    key.select(_suggested, key, given, **QUIET)
     return key, given
 
 

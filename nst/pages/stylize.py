@@ -164,13 +164,16 @@ def lay_out(
         opening = gr.State(True)
         tab.select(come_back, [opening, *inputs], [opening, address], **QUIET)
 
-        def arrive(request: gr.Request, *chosen: Any) -> tuple[str, Any]:
+        def arrive(request: gr.Request, *chosen: Any) -> tuple[str, Any, bool]:
             words, query = answers.consider(*chosen)
-            return words, query if link.is_main(dict(request.query_params)) else gr.skip()
+            here = link.is_main(dict(request.query_params))
+            return words, query if here else gr.skip(), False
 
         blocks.load(choices.restored, None, place, **QUIET).then(
             answers.at_once, api_name="fast", **trained
-        ).then(answers.any_at_once, api_name="any", **moved).then(arrive, **think)
+        ).then(answers.any_at_once, api_name="any", **moved).then(
+            arrive, inputs, [foreseen, address, opening], **QUIET
+        )
         cards.select(choices.by_preset, None, [preset, *dials.values(), *leave], **QUIET).then(
             answers.consider, **think
         )

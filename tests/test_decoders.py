@@ -1,0 +1,126 @@
+"""Decoders: their shape, their files, and how well the bundled ones rebuild photos."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nst.backbones import DECODED
+from nst.checkpoints import BadCheckpoint
+from nst.decoders import Decoder, bundled, encoder, load_decoder, round_trip, save_decoder
+from nst.images import fit, open_picture, resized
+from nst.presets import photos
+
+CPU = torch.device("cpu")
+LEAST_PSNR = {"conv1_1": 28.0, "conv2_1": 26.0, "conv3_1": 24.0, "conv4_1": 19.0}
+
+
+def picture(name, side=256):
+    found = open_picture(photos()[name].path)
+    return resized(found, fit(found.size, side))
+
+
+@pytest.fixture(scope="module")
+def rebuilt():
+    """(layer, photo) and what the layer's decoder makes of it."""
+    backbone = encoder(torch.float32, CPU)
+    names = ("neuschwanstein", "astronaut", "cat")
+    return {
+        (layer, name): (
+            picture(name),
+            round_trip(picture(name), bundled(layer).decoder, backbone),
+        )
+        for layer in DECODED
+        for name in names
+    }
+
+
+def pairs(rebuilt, layer):
+    found = [both for (one, _), both in rebuilt.items() if one == layer]
+    return [tuple(np.asarray(p, dtype=np.float64) for p in both) for both in found]
+
+
+@pytest.mark.parametrize("layer", DECODED)
+def test_photos_are_rebuilt(layer, rebuilt):
+    errors = [np.square(ours - theirs).mean() for theirs, ours in pairs(rebuilt, layer)]
+    psnr = 10 * math.log10(255**2 / np.mean(errors))
+    assert psnr >= LEAST_PSNR[layer]
+
+
+@pytest.mark.parametrize("layer", DECODED)
+def test_no_color_is_cast(layer, rebuilt):
+    for theirs, ours in pairs(rebuilt, layer):
+        np.testing.assert_allclose(ours.mean((0, 1)), theirs.mean((0, 1)), atol=4)
+
+
+@pytest.mark.parametrize("layer", DECODED)
+@pytest.mark.parametrize("period", [2, 4, 8])
+def test_there_is_no_checkerboard(layer, period, rebuilt):
+    """What repeats every few pixels, relative to the photo, is next to nothing."""
+    for theirs, ours in pairs(rebuilt, layer):
+        error = (ours - theirs).mean(2)
+        error -= error.mean()
+        height, width = (side // period * period for side in error.shape)
+        tiles = error[:height, :width].reshape(height // period, period, width // period, period)
+        pattern = tiles.mean((0, 2))
+        assert np.abs(pattern).max() < 2.0  # gray levels
+
+
+def test_a_pattern_would_be_noticed():
+    checker = np.indices((64, 64)).sum(0) % 2 * 8.0
+    tiles = (checker - checker.mean()).reshape(32, 2, 32, 2)
+    assert np.abs(tiles.mean((0, 2))).max() > 2.0
+
+
+@pytest.mark.parametrize("layer", DECODED)
+@pytest.mark.parametrize("size", [(40, 24), (37, 51), (8, 8)])
+def test_a_round_trip_keeps_the_size(layer, size):
+    photo = resized(picture("cat"), size)
+    assert round_trip(photo, Decoder(layer), encoder(torch.float32, CPU)).size == size
+
+
+@pytest.mark.parametrize("layer", DECODED)
+def test_the_shape_is_the_encoders_mirrored(layer):
+    block = DECODED.index(layer) + 1
+    decoder = Decoder(layer)
+    side = 2 ** (block - 1)
+    channels = (64, 128, 256, 512)[block - 1]
+    assert decoder(torch.rand(2, channels, 3, 4)).shape == (2, 3, 3 * side, 4 * side)
+    convolutions = [p for name, p in decoder.named_parameters() if name.endswith("kernel")]
+    assert len(convolutions) == (1, 3, 5, 9)[block - 1]
+
+
+def test_a_file_gives_back_what_was_saved(tmp_path):
+    decoder = Decoder("conv2_1").half().float()  # files have half precision
+    decoder.scale.copy_(torch.arange(1.0, 129.0))
+    save_decoder(decoder, tmp_path / "d.safetensors", {"training": {"iterations": 3}})
+    kept = load_decoder(tmp_path / "d.safetensors")
+    assert kept.notes == {"layer": "conv2_1", "training": {"iterations": 3}}
+    features = torch.rand(1, 128, 4, 4)
+    torch.testing.assert_close(kept.decoder(features), decoder(features))
+    assert [path.name for path in tmp_path.iterdir()] == ["d.safetensors"]
+
+
+@pytest.mark.parametrize("content", [b"", b"nothing", b"\x08\0\0\0\0\0\0\0{}      "])
+def test_another_file_is_refused(content, tmp_path):
+    (tmp_path / "d.safetensors").write_bytes(content)
+    with pytest.raises(BadCheckpoint, match="is no decoder, or is damaged"):
+        load_decoder(tmp_path / "d.safetensors")
+
+
+def test_the_bundled_ones_say_how_they_were_trained():
+    for layer in DECODED:
+        notes = bundled(layer).notes
+        assert notes["layer"] == layer == notes["training"]["settings"]["layer"]
+        assert notes["training"]["complete"]
+        assert notes["training"]["photos"] > 1000
+
+
+def test_pictures_of_one_color_come_back():
+    backbone = encoder(torch.float32, CPU)
+    gray = Image.new("RGB", (64, 64), (120, 130, 110))
+    for layer in DECODED:
+        back = np.asarray(round_trip(gray, bundled(layer).decoder, backbone), dtype=float)
+        assert np.abs(back - np.asarray(gray, dtype=float)).mean() < 25
