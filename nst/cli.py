@@ -13,9 +13,10 @@ from nst import cli_compare, cli_measures, cli_networks, cli_swap, cli_training,
 from nst import gallery as gallery_module
 from nst.estimate import describe, duration, estimate
 from nst.images import read_report, save_png, save_time_lapse
+from nst.methods import MethodPreset, all_methods
 from nst.names import pick
 from nst.optimize import stylize as run
-from nst.outputs import TimeLapse, fast_summary, report, summary
+from nst.outputs import TimeLapse, fast_summary, method_summary, report, summary
 from nst.presets import DEFAULT, Preset, all_presets, get, paintings, photos
 from nst.recipe import BadSetting, Recipe
 from nst.steps import Result, Step, last
@@ -81,6 +82,11 @@ def stylize(
         raise BadSetting("Give `--preset` or `--like`, not both.")
     model = read_report(like) if like else {}
     preset = model.get("preset", preset or DEFAULT)
+    if "method" in model:
+        raise BadSetting(
+            f"`{like}` was painted in one pass: use `python -m nst swap --method "
+            f"{model['method']}` with the settings in the file."
+        )
     if "checkpoint" in model:
         raise BadSetting(
             f"`{like}` was painted in one pass: use `python -m nst fast` with the checkpoint "
@@ -136,17 +142,20 @@ def presets(
 @errors_are_sentences
 def gallery(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Presets, checkpoints; default: all.")
+        list[str] | None, typer.Argument(help="Presets, methods, checkpoints; default: all.")
     ] = None,
     output: Annotated[Path, typer.Option("-o", "--output")] = gallery_module.GALLERY,
 ) -> None:
-    """Render presets/gallery: every preset and bundled checkpoint on one photo."""
+    """Render presets/gallery: every preset, method and bundled checkpoint on one photo."""
     if not os.access(output if output.exists() else output.parent, os.W_OK):
         raise BadOutput(f"`{output}` cannot be written. Choose another folder.")
-    known = {**hub.bundled(), **all_presets()}
-    chosen = [pick("preset or checkpoint", name, known) for name in names or known]
+    known = {**hub.bundled(), **all_methods(), **all_presets()}
+    chosen = [pick("preset, method or checkpoint", name, known) for name in names or known]
     for entry in [entry for entry in chosen if isinstance(entry, hub.Entry)]:
         console.print(fast_summary(gallery_module.render_instant(entry, output).report))
+    for method in [method for method in chosen if isinstance(method, MethodPreset)]:
+        rendered = gallery_module.render_method(method, output).report
+        console.print(method_summary({"method": method.name, **rendered}))
     for preset in [preset for preset in chosen if isinstance(preset, Preset)]:
         result = last(_shown(gallery_module.render(preset, output), preset.name))
         console.print(f"{preset.name}: {summary(result.report)}")

@@ -129,15 +129,24 @@ def train_inverse(
         recipe = InverseRecipe.read(load_decoder(output).notes["training"]["settings"])
     recipe = recipe.but(changed_settings(settings or []))
     state = output.with_suffix(".state")
-    begin = load_decoder(start).decoder if start else None
+    begin = load_decoder(start) if start else None
     found = find_photos(folder)
     others = find_photos(paintings_folder) if paintings_folder else None
     with fleet(device()) as crew:
         if crew.leads:
             _count(found)
-        from_state = state if resume else None
-        steps = run_inverse(found, recipe, crew, paintings=others, start=begin, state=from_state)
-        notes = {"recipe": recipe_name, "paintings": len(others.paths) if others else 0}
+        if resume:
+            before = load_decoder(output).notes.get("before", NOTHING)
+        else:
+            before = trained_before(begin.notes) if begin else NOTHING
+        steps = run_inverse(
+            *(found, recipe, crew),
+            paintings=others,
+            start=begin.decoder if begin else None,
+            state=state if resume else None,
+        )
+        count = len(others.paths) if others else 0
+        notes = {"recipe": recipe_name, "paintings": count, "before": before}
         with closing(steps):
             _follow(steps, crew, output, _Keeper(output, notes, save_decoder, card.round_trips))
 

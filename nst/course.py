@@ -85,7 +85,20 @@ class Crops(Dataset):
         crop = resized(photo.crop((left, top, left + cut, top + cut)), (side, side))
         if self.data.flip and draw[3] < 0.5:
             crop = crop.transpose(Transpose.FLIP_LEFT_RIGHT)
-        return to_tensor(crop, torch.device("cpu"))[0]
+        values = to_tensor(crop, torch.device("cpu"))[0]
+        if self.data.recolor:
+            values = _recolored(values, self.data.recolor, _generator(self.seed, 2, index))
+        return values
+
+
+def _recolored(crop: Tensor, share: float, draw: torch.Generator) -> Tensor:
+    """The crop, or, for such a share of draws, the crop in colors that photos seldom have."""
+    chosen, saturation = torch.rand(2, generator=draw).tolist()
+    if chosen >= share:
+        return crop
+    shuffled = crop[torch.randperm(3, generator=draw)]
+    gray = shuffled.mean(0)
+    return (gray + 2 * saturation * (shuffled - gray)).clamp(0, 255)
 
 
 @lru_cache(2)

@@ -1,15 +1,17 @@
 """The gallery: every preset's real result on one photo and painting, kept in `presets/gallery`."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from nst import fast
+from nst import arbitrary, fast
 from nst.hub import Entry, Loaded, load
 from nst.images import fit, open_picture, resized, to_tensor
 from nst.machine import device
+from nst.methods import MethodPreset
 from nst.objective import Objective
 from nst.optimize import stylize
 from nst.outputs import curve, report
@@ -40,13 +42,19 @@ def render_instant(entry: Entry, folder: Path = GALLERY) -> Result:
     photo = open_picture(photos()[PHOTO].path)
     loaded = load(entry)
     result = last(fast.stylize(photo, loaded, fast.FastSettings(size=fast.COMMON_SIZE)))
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / example(entry).name
-    result.picture.save(path, quality=90, method=6)
     kept = {"photo": PHOTO, **result.report, "scores": scores(loaded)}
-    path.with_suffix(".json").write_text(
-        json.dumps(kept, indent=1, ensure_ascii=False) + "\n", "utf-8"
-    )
+    _write(result, kept, folder / example(entry).name)
+    return result
+
+
+def render_method(method: MethodPreset, folder: Path = GALLERY) -> Result:
+    """Paints the photo like the painting by a method and writes `method-NAME.webp` and `.json`."""
+    photo = open_picture(photos()[PHOTO].path)
+    painting = open_picture(paintings()[PAINTING].path)
+    settings = method.settings.but({"size": fast.COMMON_SIZE})
+    result = last(arbitrary.stylize(photo, [arbitrary.Style(painting)], settings))
+    kept = {"method": method.name, "photo": PHOTO, "painting": PAINTING, **result.report}
+    _write(result, kept, folder / method.example.name)
     return result
 
 
@@ -80,8 +88,13 @@ def scores(loaded: Loaded) -> dict[str, dict[str, float]]:
 
 
 def _save(preset: Preset, result: Result, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     kept = report(result, preset.name, PHOTO, PAINTING) | {"curve": curve(result.history)}
-    result.picture.save(folder / f"{preset.name}.webp", quality=90, method=6)
+    _write(result, kept, folder / f"{preset.name}.webp")
+
+
+def _write(result: Result, kept: Mapping[str, Any], path: Path) -> None:
+    """The picture, and what is known of it beside it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    result.picture.save(path, quality=90, method=6)
     text = json.dumps(kept, indent=1, ensure_ascii=False)
-    (folder / f"{preset.name}.json").write_text(text + "\n", "utf-8")
+    path.with_suffix(".json").write_text(text + "\n", "utf-8")

@@ -40,6 +40,9 @@ class DataSettings(Section):
     side: int = Field(256, ge=64, le=1024, multiple_of=8, description="pixels of a square crop")
     batch: int = Field(4, ge=1, le=64, description="crops a step, of all processes together")
     flip: bool = Field(True, description="half of the crops left to right")
+    recolor: float = Field(
+        0.0, ge=0, le=1, description="share of crops with channels shuffled and saturation changed"
+    )
 
 
 class ScheduleSettings(Section):

@@ -171,9 +171,7 @@ def test_title_lines_and_footer_lose_no_letter_either():
 
 
 def test_captions_stay_under_their_own_picture():
-    panels = [
-        Panel(plain(color, (160, 120)), f"{LONG} {ENDLESS}", (LONG,)) for color in colors(4)
-    ]
+    panels = [Panel(plain(color, (160, 120)), f"{LONG} {ENDLESS}", (LONG,)) for color in colors(4)]
     pixels = np.asarray(sheet(panels, columns=4))
     for column in range(3):
         left = MARGIN + 160 + column * (160 + GAP)

@@ -201,6 +201,26 @@ def test_without_flips_no_crop_is_turned(tmp_path):
     assert all(rises(crops[index], 0)[0] for index in range(60))
 
 
+def test_a_share_of_the_crops_has_other_colors_and_the_same_drawing(photos):
+    plain = crops_of(photos.paths, recipe())
+    some = crops_of(photos.paths, recipe(data__recolor=0.5))
+    every = crops_of(photos.paths, recipe(data__recolor=1.0))
+    count = 100
+    same = sum(torch.equal(some[index], plain[index]) for index in range(count))
+    assert abs(same - count / 2) < 4 * math.sqrt(count) / 2
+    spreads = []
+    for index in range(30):
+        before, after = plain[index], every[index]
+        assert torch.equal(after, every[index])
+        assert after.min() >= 0
+        assert after.max() <= 255
+        inside = (after.amin(0) > 0) & (after.amax(0) < 255)
+        torch.testing.assert_close(after.mean(0)[inside], before.mean(0)[inside])
+        spreads.append(float(after.std(0).mean() / before.std(0).mean()))
+    assert min(spreads) < 0.5
+    assert max(spreads) > 1.2
+
+
 def test_crops_differ_in_place_and_scale_and_stay_inside(tmp_path):
     crops = crops_of(ramps(tmp_path), recipe(data__flip=False))
     found = [crops[index] for index in range(80)]

@@ -1,0 +1,47 @@
+"""Any painting in one pass: `python -m tests.benchmarks.methods`.
+
+A photo of 512 x 384 and a painting of 512 pixels: the first call in this process and the calls
+after it, the same at 1024, memory beyond the process's own, and decoder training.
+"""
+
+import resource
+import time
+
+from PIL import Image
+
+from nst.arbitrary import Style, stylize
+from nst.images import fit, open_picture, resized
+from nst.methods import all_methods
+from nst.presets import paintings, photos
+from nst.steps import last
+
+BOUNDS = {("style-swap", 512): 1.2, ("style-swap", 1024): 8.0, ("adain", 512): 0.5}
+FIRST_BOUND = 2.0  # seconds of the first style swap
+REPEATS = 3
+
+
+def main() -> None:
+    """Prints seconds beside their bounds, and the most memory so far."""
+    photo = resized(open_picture(photos()["neuschwanstein"].path), (1024, 768))
+    painting = open_picture(paintings()["starry_night"].path)
+    began = time.perf_counter()
+    _painted("style-swap", photo, painting, 512)
+    print(f"style-swap at 512, first: {time.perf_counter() - began:.2f} s (bound {FIRST_BOUND})")
+    for size in (512, 1024):
+        for name in all_methods():
+            seconds = min(_painted(name, photo, painting, size) for _ in range(REPEATS))
+            bound = f" (bound {BOUNDS[name, size]})" if (name, size) in BOUNDS else ""
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+            print(f"{name} at {size}: {seconds:.2f} s{bound}; most memory so far {peak:.2f} GB")
+
+
+def _painted(name: str, photo: Image.Image, painting: Image.Image, size: int) -> float:
+    settings = all_methods()[name].settings.but({"size": size})
+    style = resized(painting, fit(painting.size, size))
+    began = time.perf_counter()
+    last(stylize(photo, [Style(style)], settings))
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""Any painting at once, on the main page in a real browser and over the API."""
+
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+from playwright.sync_api import expect
+
+from nst.images import open_picture, read_report
+from nst.methods import all_methods
+from nst.presets import paintings, photos
+from tests.pages.test_instant import difference, result, wait_for_another
+from tests.pages.test_stylize import downloaded, press_stylize, query, upload, wait_for_query
+
+METHODS = list(all_methods())
+SMALL = "instant.size=96"
+
+
+def choose(page, name):
+    page.locator("#methods .thumbnail-item").nth(METHODS.index(name)).click()
+    expect(page.locator("#status")).to_contain_text(f"{name}:")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_paints_as_soon_as_it_is_chosen(visit, engine, name):
+    page = visit(SMALL)
+    before = result(page)
+    choose(page, name)
+    wait_for_another(page, before)
+    wait_for_query(page, method=name, checkpoint=None)
+    expect(page.locator("#about")).to_contain_text("any painting in about a second")
+    expect(page.locator("#methods .thumbnail-item.selected")).to_have_count(1)
+    for others in ("styles", "presets"):
+        expect(page.locator(f"#{others} .thumbnail-item.selected")).to_have_count(0)
+    expect(page.locator("#stroke")).to_be_visible()
+    assert engine.started == 0
+
+
+def test_another_painting_keeps_the_method_and_paints_at_once(visit, engine, tmp_path):
+    page = visit(f"method=style-swap&{SMALL}")
+    expect(page.locator("#status")).to_contain_text("style-swap:")
+    before = result(page)
+    names = list(paintings())
+    page.locator("#paintings .thumbnail-item").nth(names.index("great_wave")).click()
+    second = wait_for_another(page, before)
+    wait_for_query(page, painting="great_wave", method="style-swap")
+    Image.linear_gradient("L").convert("RGB").save(tmp_path / "own.png")
+    upload(page, "painting", tmp_path / "own.png")
+    wait_for_another(page, second)
+    wait_for_query(page, painting=None, method="style-swap")
+    assert engine.started == 0
+
+
+def test_a_trained_style_takes_the_methods_place(visit):
+    page = visit(f"method=adain&{SMALL}")
+    expect(page.locator("#stroke")).to_be_visible()
+    page.locator("#styles .thumbnail-item").first.click()
+    expect(page.locator("#stroke")).not_to_be_visible()
+    wait_for_query(page, method=None)
+    expect(page.locator("#methods .thumbnail-item.selected")).to_have_count(0)
+
+
+def test_a_link_restores_a_mixture(visit):
+    mixed = "instant.mix2=great_wave&instant.weight2=0.5&instant.balance=0.4&instant.strength=0.7"
+    page = visit(f"method=style-swap&photo=cat&{mixed}&{SMALL}")
+    expect(page.locator("#status")).to_contain_text("style-swap:")
+    assert query(page)["instant.weight2"] == "0.5"
+    expect(page.locator("#balance input").first).to_have_value("0.4")
+    expect(page.locator("#strength input").first).to_have_value("0.7")
+
+
+def test_a_damaged_mixture_is_named(visit):
+    page = visit(f"method=wtc&instant.mix2=nothing&{SMALL}")
+    expect(page.get_by_text("not restored")).to_contain_text("method")
+
+
+def test_refine_goes_on_from_the_result(visit, engine):
+    page = visit(f"method=adain&photo=cat&{SMALL}&iterations=3")
+    expect(page.locator("#go")).to_have_text("Refine")
+    press_stylize(page)
+    expect(page.locator("#status")).to_contain_text("Done", timeout=60_000)
+    assert engine.started == 1
+
+
+def test_the_file_has_its_settings(visit, tmp_path):
+    page = visit(f"method=wct&photo=cat&painting=great_wave&{SMALL}")
+    expect(page.locator("#status")).to_contain_text("wct:")
+    report = read_report(downloaded(page, "#png", tmp_path))
+    assert (report["method"], report["photo"], report["painting"]) == ("wct", "cat", "great_wave")
+    assert report["settings"]["size"] == 96
+
+
+# The API
+
+
+@pytest.fixture
+def client(server):
+    return Client(server.url, verbose=False)
+
+
+def paint(client, *more, painting="great_wave", method="style-swap"):
+    pictures = handle_file(photos()["cat"].path), handle_file(paintings()[painting].path)
+    return client.predict(*pictures, method, 1.0, False, 96, *more, api_name="/any")
+
+
+def test_a_program_gets_the_picture_and_its_settings(client):
+    status, picture, _, _, report, png, *_ = paint(client)
+    assert "style-swap: 96 ×" in status
+    assert report["settings"]["method"] == "style-swap"
+    assert read_report(png)["size"] == report["size"]
+    assert difference(open_picture(picture), open_picture(png)) == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ((9.0,), "stroke"),
+        ((1.0, 3.0), "balance"),
+        ((1.0, 0.0, "nothing", 1.0), "bundled painting"),
+    ],
+)
+def test_a_program_is_told_what_is_wrong(client, more, words):
+    with pytest.raises((AppError, ValueError), match=words):
+        paint(client, *more)
+
+
+def test_a_mixture_differs_from_its_paintings(client):
+    alone = open_picture(paint(client, 1.0, 0.0, "", 1.0)[5])
+    mixed = open_picture(paint(client, 1.0, 0.0, "composition_viii", 1.0)[5])
+    assert difference(alone, mixed) > 3
