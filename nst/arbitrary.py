@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from nst.checkpoints import training_cost
 from nst.color import with_colors_of
 from nst.decoders import bundled, encoder
 from nst.images import fit, resized, to_picture, to_tensor
@@ -70,6 +71,7 @@ def stylize(
     report = {
         "settings": settings.model_dump(),
         "weights": [style.weight for style in styles],
+        "training": _training(settings),
         "size": list(picture.size),
         "seconds": round(seconds, 3),
         "precision": precision,
@@ -99,6 +101,15 @@ def _check(styles: Sequence[Style]) -> None:
         raise BadMixture("Every painting of a mixture needs a weight above 0.")
 
 
+def _training(settings: MethodSettings) -> dict[str, float]:
+    """What all the decoders took."""
+    costs = [training_cost(bundled(layer, settings.decoders).notes) for layer in settings.layers]
+    return {
+        "photos": max(cost["photos"] for cost in costs),
+        "seconds": round(sum(cost["seconds"] for cost in costs), 1),
+    }
+
+
 @torch.no_grad()
 def painted(
     photo: Image.Image,
@@ -123,7 +134,7 @@ def painted(
             share = style.weight / total
             moved += share * transform(content, features, settings.swap)
         moved = content.float().lerp(moved, settings.strength).to(dtype)
-        decoder = bundled(layer).decoder.to(place)
+        decoder = bundled(layer, settings.decoders).decoder.to(place)
         image = decoder(moved.contiguous(memory_format=torch.channels_last)).clamp(0, 255)
     inside = image[:, :, FRAME : FRAME + photo.height, FRAME : FRAME + photo.width]
     return to_picture(inside)

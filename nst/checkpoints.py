@@ -149,6 +149,15 @@ def trained_before(notes: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"style": notes.get("style", ""), **total}
 
 
+def training_cost(notes: Mapping[str, Any]) -> dict[str, float]:
+    """Photos, and seconds of all training, as far as the notes of weights tell."""
+    try:
+        photos, seconds = notes["training"]["photos"], trained_before(notes)["seconds"]
+    except (KeyError, TypeError):  # a stranger's notes may be anything
+        return {}
+    return {"photos": photos, "seconds": round(seconds, 1)}
+
+
 def load_checkpoint(path: Path) -> Checkpoint:
     """A network from a safetensors, PyTorch or ONNX file, on the processor.
 

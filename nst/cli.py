@@ -149,7 +149,7 @@ def gallery(
     """Render presets/gallery: every preset, method and bundled checkpoint on one photo."""
     if not os.access(output if output.exists() else output.parent, os.W_OK):
         raise BadOutput(f"`{output}` cannot be written. Choose another folder.")
-    known = {**hub.bundled(), **all_methods(), **all_presets()}
+    known = {**hub.styles(), **all_methods(), **all_presets()}
     chosen = [pick("preset, method or checkpoint", name, known) for name in names or known]
     for entry in [entry for entry in chosen if isinstance(entry, hub.Entry)]:
         console.print(fast_summary(gallery_module.render_instant(entry, output).report))

@@ -16,12 +16,10 @@ from nst.images import open_picture
 from nst.metrics import Judge, Measures, measuring_network
 from nst.names import Problem
 from nst.optimize import Memory, losses_of
-from nst.optimize import stylize as optimize
+from nst.painters import COMMON, backbone_of, paint
 from nst.presets import get, paintings, photos
 from nst.steps import Losses, Result, Step
 from nst.variants import RESULT, Variant, seconds
-
-COMMON = "original"  # the preset whose losses all results are compared under
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ def run(
     painting: Image,
     variants: Sequence[Variant],
     *,
-    stylize: Callable[..., Iterator[Step]] = optimize,
+    stylize: Callable[..., Iterator[Step]] = paint,
     recall: Recall = lambda variant, photo, painting: None,
     keep: Keep = lambda outcome, photo, painting: None,
 ) -> Iterator[Progress]:
@@ -167,7 +165,7 @@ class _Comparison:
                 (variant.painting, paintings(), self.painting),
             )
         ]
-        network = measuring_network(variant.recipe.backbone.network)
+        network = measuring_network(backbone_of(variant.recipe))
         size = result.picture.size
         key = (*map(id, own), size, network)
         if key not in self.judges:

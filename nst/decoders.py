@@ -24,7 +24,9 @@ from nst.checkpoints import NOTES_KEY, BadCheckpoint, write_weights
 from nst.images import to_picture, to_tensor
 from nst.networks import CENTER, SPREAD, drawn, padded
 
-FOLDER = Path(__file__).parent / "weights"
+FOLDER = Path(__file__).parent / "weights" / "decoders"
+FAMILIES = tuple(sorted(path.name for path in FOLDER.iterdir()))  # trained alike
+OURS = "ours"
 NETWORK = "vgg19"  # whose features are decoded
 LEAST_SCALE = 1e-2  # of a channel, as a share of the mean: some channels are silent on all photos
 
@@ -133,6 +135,6 @@ def load_decoder(path: Path) -> Kept:
 
 
 @cache
-def bundled(layer: str) -> Kept:
-    """The decoder of that layer in the repository, loaded once."""
-    return load_decoder(FOLDER / f"decoder_{layer}.safetensors")
+def bundled(layer: str, family: str = OURS) -> Kept:
+    """The decoder of that layer in the repository, loaded once. Raises `BadCheckpoint`."""
+    return load_decoder(FOLDER / family / f"{layer}.safetensors")

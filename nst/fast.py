@@ -18,6 +18,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from nst.checkpoints import training_cost
 from nst.color import with_colors_of
 from nst.hub import Loaded
 from nst.images import fit, resized
@@ -70,6 +71,7 @@ def stylize(photo: Image.Image, loaded: Loaded, settings: FastSettings) -> Itera
             "style": loaded.checkpoint.notes.get("style", loaded.entry.style),
             "license": loaded.entry.license,
         },
+        "training": training_cost(loaded.checkpoint.notes),
         "size": list(picture.size),
         "seconds": round(seconds, 3),
         "precision": precision,

@@ -77,6 +77,7 @@ class Entry(BaseModel):
     layout: str = ""
     style: str = ""
     sha256: str = ""
+    shown: bool = True  # among the styles of the page
 
     @property
     def bundled(self) -> bool:
@@ -100,6 +101,11 @@ def catalog() -> Mapping[str, Entry]:
 def bundled() -> Mapping[str, Entry]:
     """The checkpoints that need no network, by name."""
     return {name: entry for name, entry in catalog().items() if entry.bundled}
+
+
+def styles() -> Mapping[str, Entry]:
+    """The bundled checkpoints that the page offers, by name."""
+    return {name: entry for name, entry in bundled().items() if entry.shown}
 
 
 def anything_goes() -> bool:

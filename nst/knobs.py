@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from nst.names import pick, suggest
+from nst.painters import Painter
 from nst.recipe import BadSetting, Recipe, setting_names
 
 STYLE_LAYERS = tuple(f"conv{block}_1" for block in range(1, 6))
@@ -106,8 +107,13 @@ def turned(recipe: Recipe, key: str, value: str) -> Recipe:
     return recipe.but({key: value})
 
 
-def varied(recipe: Recipe, changes: Mapping[str, str]) -> Recipe:
-    """The recipe with several changed: settings first, at once, then knobs, which build on them."""
+def varied(recipe: Painter, changes: Mapping[str, str]) -> Painter:
+    """The recipe with several changed: settings first, at once, then knobs, which build on them.
+
+    What paints in one pass has settings alone.
+    """
+    if not isinstance(recipe, Recipe):
+        return recipe.but(changes)
     for key in changes:
         _known(key)
     recipe = recipe.but({key: value for key, value in changes.items() if key not in KNOBS})

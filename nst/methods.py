@@ -9,9 +9,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from nst.backbones import DECODED
+from nst.decoders import FAMILIES, OURS
 from nst.names import pick
 from nst.presets import GALLERY, ROOT
-from nst.recipe import Settings, SwapSettings, listed
+from nst.recipe import Settings, SwapSettings, listed, one_of
 
 LARGEST = 2048  # pixels of the long side
 MOST_PAINTINGS = 3
@@ -30,6 +31,9 @@ class MethodSettings(Settings):
         min_length=1,
         title="Layers",
         description="the deepest first; the next one reads the picture made of it",
+    )
+    decoders: one_of("decoders", dict.fromkeys(FAMILIES)) = Field(
+        OURS, title="Decoders", description="how they were trained"
     )
     size: int = Field(512, ge=16, le=LARGEST, title="Size", description="pixels of the long side")
     stroke: float = Field(

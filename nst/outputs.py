@@ -21,6 +21,8 @@ def report(result: Result, preset: str, photo: str, painting: str) -> dict[str, 
 
 def curve(history: Sequence[Losses]) -> list[dict[str, float | int | str]]:
     """Rows (step, term, loss) of the total and the weighted terms, at most 101 steps."""
+    if not history:
+        return []
     stride = -(-len(history) // CURVE_POINTS)
     kept = sorted({*range(0, len(history), stride), len(history) - 1})
     return [

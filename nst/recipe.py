@@ -94,6 +94,11 @@ class Settings(Section):
             node[last] = value
         return self.read(tree)
 
+    def changes_from(self, other: Self) -> dict[str, object]:
+        """Dotted names and values in which these settings differ from `other`."""
+        mine, theirs = flat(self), flat(other)
+        return {key: value for key, value in mine.items() if theirs[key] != value}
+
     @classmethod
     def read(cls, tree: Mapping[str, object]) -> Self:
         """A recipe from nested tables, as a preset file has them. Raises `BadSetting`."""
@@ -354,11 +359,6 @@ class Recipe(Settings):
             left -= steps[-1]
             shares.pop(0)
         return self.but({"pyramid.iterations": steps})
-
-    def changes_from(self, other: "Recipe") -> dict[str, object]:
-        """Dotted names and values in which this recipe differs from `other`."""
-        mine, theirs = flat(self), flat(other)
-        return {key: value for key, value in mine.items() if theirs[key] != value}
 
 
 def flat(recipe: Settings) -> dict[str, object]:

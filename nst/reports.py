@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from nst.knobs import varied
 from nst.names import Problem, pick
-from nst.presets import ROOT, get, paintings, photos
+from nst.painters import find as find_painter
+from nst.presets import ROOT, paintings, photos
 from nst.variants import RESULT, Variant
 
 FOLDER = ROOT / "reports"
@@ -31,7 +32,7 @@ class Cell(_Table):
     """One picture of a figure, or one column of a table."""
 
     title: str
-    preset: str = ""  # the figure's, if empty
+    preset: str = ""  # or a method or checkpoint; the figure's, if empty
     vary: Mapping[str, str] = {}  # knobs and settings, as texts
     photo: str = ""  # see `nst.variants.Variant`
     painting: str = ""
@@ -88,10 +89,11 @@ class Figure(_Table):
         return [self._variant(cell, column, size) for column, cell in enumerate(self.cells)]
 
     def _variant(self, cell: Cell, column: int, size: int | None) -> Variant:
-        preset = get(cell.preset or self.preset)
-        recipe = preset.recipe if size is None else preset.recipe.but({"size": size})
+        name = cell.preset or self.preset
+        recipe = find_painter(name)[1]
+        recipe = recipe if size is None else recipe.but({"size": size})
         recipe = varied(recipe, {**self.vary, **cell.vary})
-        return Variant(cell.title, preset.name, recipe, cell.photo, cell.painting, (0, column))
+        return Variant(cell.title, name, recipe, cell.photo, cell.painting, (0, column))
 
 
 def read_figure(path: Path) -> Figure:

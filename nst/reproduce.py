@@ -22,7 +22,7 @@ from nst.metrics import Measures
 from nst.presets import GALLERY
 from nst.reports import BadReport, Figure
 from nst.sheets import Panel, sheet
-from nst.steps import Losses, Result, Term
+from nst.steps import Losses, Result, Term, final_losses
 from nst.tables import COLUMNS, as_csv, row, shown
 from nst.variants import Variant
 
@@ -44,8 +44,7 @@ class Store:
             tree = json.loads(path.with_suffix(".json").read_text("utf-8"))
             picture = open_picture(path)
             report, fitted = tree["report"], resized(photo, picture.size)
-            history = (_losses(tree["last"]),)
-            result = Result(picture, fitted, report, history, report["warning"])
+            result = Result(picture, fitted, report, (_losses(tree["last"]),), report["warning"])
             return Outcome(
                 variant,
                 result,
@@ -64,8 +63,8 @@ class Store:
         kept = {"preset": outcome.variant.preset, **outcome.result.report}
         save_png(outcome.result.picture, path, kept)
         tree = {
-            "report": outcome.result.report,
-            "last": _tree(outcome.result.history[-1]),
+            "report": {"warning": "", **outcome.result.report},
+            "last": _tree(final_losses(outcome.result)),
             "measures": asdict(outcome.measures),
             "looks": asdict(outcome.looks),
             "common": _tree(outcome.common),

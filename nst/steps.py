@@ -83,6 +83,11 @@ class Step:
     result: Result | None = None
 
 
+def final_losses(result: Result) -> Losses:
+    """Those of the last step, or none where nothing was minimized."""
+    return result.history[-1] if result.history else NO_LOSSES
+
+
 def last(steps: Iterator[Step]) -> Result:
     """The result of a run whose steps nobody watches."""
     for step in steps:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nst.compare import COMMON, Outcome
+from nst.compare import Outcome
 from nst.metrics import MEASURES
-from nst.steps import Losses
+from nst.painters import COMMON
+from nst.steps import Losses, final_losses
 
 Value = float | int | str | None
 
@@ -24,7 +25,11 @@ class Column:
 
 
 def _of_run(key: str) -> Callable[[Outcome], Value]:
-    return lambda outcome: outcome.result.report[key]
+    return lambda outcome: outcome.result.report.get(key)
+
+
+def _of_training(key: str) -> Callable[[Outcome], Value]:
+    return lambda outcome: outcome.result.report.get("training", {}).get(key)
 
 
 def _weighted(losses: Losses, term: str) -> float | None:
@@ -34,7 +39,7 @@ def _weighted(losses: Losses, term: str) -> float | None:
 
 
 def _loss(term: str) -> Callable[[Outcome], Value]:
-    return lambda outcome: _weighted(outcome.result.history[-1], term)
+    return lambda outcome: _weighted(final_losses(outcome.result), term)
 
 
 def _common(term: str) -> Callable[[Outcome], Value]:
@@ -74,6 +79,10 @@ COLUMNS: Mapping[str, Column] = {
     "seconds_per_iteration": Column(
         "Seconds an iteration", "on average", _of_run("seconds_per_iteration")
     ),
+    "training_seconds": Column(
+        "Training seconds", "of a network that was trained before", _of_training("seconds")
+    ),
+    "training_photos": Column("Training photos", "that it learned on", _of_training("photos")),
     **{
         f"{term}_loss": Column(f"{words} loss".capitalize(), _OWN, _loss(term))
         for term, words in _TERMS.items()

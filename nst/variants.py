@@ -1,13 +1,14 @@
-"""Variants: recipes to be painted side by side, and how many of them may be."""
+"""Variants: settings to be painted side by side, and how many of them may be."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from nst.estimate import duration, estimate
+from nst.estimate import duration
 from nst.knobs import label, varied
 from nst.names import Problem
-from nst.presets import Preset, get
-from nst.recipe import SMALLEST, BadSetting, Recipe
+from nst.painters import Painter, expected, find
+from nst.presets import Preset
+from nst.recipe import SMALLEST, BadSetting
 
 FEWEST, MOST = 2, 6  # variants of a comparison
 MOST_CELLS = 36  # of a sweep
@@ -31,7 +32,7 @@ class Variant:
 
     title: str
     preset: str
-    recipe: Recipe
+    recipe: Painter
     photo: str = ""
     painting: str = ""
     place: tuple[int, int] = field(default=(0, 0))  # row and column
@@ -39,7 +40,7 @@ class Variant:
     @property
     def changes(self) -> dict[str, object]:
         """In which settings it differs from its preset."""
-        return self.recipe.changes_from(get(self.preset).recipe)
+        return self.recipe.changes_from(find(self.preset)[1])
 
 
 @dataclass(frozen=True)
@@ -71,15 +72,18 @@ def axis(text: str) -> Axis:
 
 
 def of_presets(names: Sequence[str], size: int | None = None) -> list[Variant]:
-    """Each preset as it is, but at one size. Raises `TooMuch`, `UnknownName`."""
-    chosen = [get(name) for name in names]
+    """Each preset, method or checkpoint as it is, but at one size.
+
+    Raises `TooMuch`, `UnknownName`.
+    """
+    chosen = [(name, *find(name)) for name in names]
     if not FEWEST <= len(chosen) <= MOST:
         raise TooMuch(f"Choose {FEWEST} to {MOST} presets, not {len(chosen)}.")
     if len(set(names)) < len(names):
         raise BadSetting("Choose each preset once.")
     return [
-        Variant(preset.title, preset.name, _at(preset.recipe, size), place=(0, column))
-        for column, preset in enumerate(chosen)
+        Variant(title, name, _at(settings, size), place=(0, column))
+        for column, (name, title, settings) in enumerate(chosen)
     ]
 
 
@@ -115,7 +119,7 @@ def grid(
     return found
 
 
-def _at(recipe: Recipe, size: int | None) -> Recipe:
+def _at(recipe: Painter, size: int | None) -> Painter:
     return recipe if size is None else recipe.but({"size": size})
 
 
@@ -125,8 +129,8 @@ def seconds(
     """What each will take, measuring included, on pictures of these sizes (width, height)."""
     found = []
     for variant in variants:
-        foreseen = estimate(variant.recipe, photo, painting)
-        found.append(foreseen.seconds + MEASURING * foreseen.levels[-1][1])
+        run, step = expected(variant.recipe, photo, painting)
+        found.append(run + MEASURING * step)
     return found
 
 

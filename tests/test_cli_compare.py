@@ -118,13 +118,12 @@ def test_a_comparison_says_what_it_will_take_and_what_came_out(compared):
 
 def test_presets_are_compared_and_written_as_csv(here, monkeypatch):
     short = {name: get(name).recipe.with_iterations(5) for name in ("quick", "tuned", "vgg16")}
-    presets = {n: get(n).model_copy(update={"recipe": recipe}) for n, recipe in short.items()}
-    monkeypatch.setattr(nst.variants, "get", presets.__getitem__)
+    monkeypatch.setattr(nst.variants, "find", lambda name: (get(name).title, short[name]))
     options = ["--presets", "quick, tuned,vgg16", "--size", "64"]
     done = invoke("compare", "photo.png", "starry_night", *options, "--report", "r.csv")
     assert done.exit_code == 0, done.output
     rows = list(csv.DictReader(Path("r.csv").read_text("utf-8").splitlines()))
-    assert [row["variant"] for row in rows] == [presets[name].title for name in short]
+    assert [row["variant"] for row in rows] == [get(name).title for name in short]
     assert [*rows[0]] == ["variant", *COLUMNS, "warning", "error"]
     assert {row["iterations"] for row in rows} == {"5"}
     assert [row["measured_by"] for row in rows] == ["vgg16", "vgg16", "vgg19"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from nst.hub import bundled, offered
+from nst.hub import offered, styles
 from nst.methods import all_methods
 from nst.names import Problem
 from nst.pages import anypainting, instant, link
@@ -65,7 +65,7 @@ class StyleChoice:
     def bundled(self, request: gr.Request, event: gr.SelectData) -> tuple[Any, ...]:
         """The style that was clicked on."""
         self.runs.end(request)
-        return *self._changes(list(bundled())[event.index]), None
+        return *self._changes(list(styles())[event.index]), None
 
     def remote(self, request: gr.Request, text: str | None) -> tuple[Any, ...]:
         """A style from the Hub."""
@@ -109,7 +109,7 @@ class StyleChoice:
             str(credit.path) if credit else gr.skip(),
             gr.Button(REFINE, interactive=True),
             gr.Button(visible=False),
-            _selected(entry.name, bundled()),
+            _selected(entry.name, styles()),
             gr.Gallery(selected_index=None),
             gr.Gallery(selected_index=None),
             _selected(entry.style, paintings()),
@@ -148,7 +148,7 @@ def restored(request: gr.Request) -> tuple[Any, ...]:
         _about(style, place.preset),
         gr.Group(visible=bool(style)),
         gr.Group(visible=style in all_methods()),
-        _selected(style, bundled()),
+        _selected(style, styles()),
         _selected(style, all_methods()),
         gr.Button(REFINE if style else PAINT),
     )

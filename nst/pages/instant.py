@@ -53,7 +53,7 @@ class Styles:
 
 def cards() -> gr.Gallery:
     """The trained styles with their real results, drawn where it is called."""
-    return style_cards(hub.bundled().values())
+    return style_cards(hub.styles().values())
 
 
 def styles(cards: gr.Gallery) -> Styles:

@@ -9,7 +9,7 @@ import gradio as gr
 
 from nst.fast import FastSettings
 from nst.gallery import PAINTING, PHOTO
-from nst.hub import Entry, HubProblem, bundled, offered
+from nst.hub import Entry, HubProblem, offered, styles
 from nst.methods import all_methods
 from nst.names import Problem, UnknownName
 from nst.pages import anypainting, instant
@@ -74,7 +74,7 @@ class Place:
 
 def first_style() -> Entry:
     """What an empty address shows."""
-    return next(iter(bundled().values()))
+    return next(iter(styles().values()))
 
 
 def first_painting() -> str:

@@ -51,8 +51,8 @@ CSS = """
 .title h1 { margin-bottom: 0; }
 .numbers { overflow-x: auto; max-width: calc(100vw - 116px); }
 .numbers table :is(tbody, tr) { border: 0 !important; }
-.numbers table { border-collapse: separate; border-spacing: 0; font-variant-numeric: tabular-nums; width: 100%;
-  border: 0 !important; font-size: 0.87em; }
+.numbers table { border-collapse: separate; border-spacing: 0; font-variant-numeric: tabular-nums;
+  width: 100%; border: 0 !important; font-size: 0.87em; }
 .numbers table :is(td, th) { padding: 3px 0 3px 10px; text-align: right; white-space: nowrap;
   border: 0 !important; border-bottom: 1px solid var(--border-color-primary) !important; }
 .numbers table th[scope=row] { text-align: left !important; font-weight: 400; cursor: help;

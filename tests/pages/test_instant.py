@@ -22,7 +22,7 @@ from tests.pages.test_stylize import (
     wait_for_query,
 )
 
-STYLES = list(hub.bundled())
+STYLES = list(hub.styles())
 
 
 def choose(page, name):

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from nst.hub import bundled
+from nst.hub import styles
 from nst.images import read_report
 from nst.pages import link
 from nst.presets import DEFAULT, all_presets, get, paintings, photos
@@ -20,7 +20,7 @@ from nst.recipe import Recipe
 expect.set_options(timeout=20_000)
 SLOW = 90_000  # milliseconds, where a run must end first
 LONG = "size=96&iterations=9000"  # nobody waits for its end
-FIRST = next(iter(bundled()))  # the style that a visitor sees first
+FIRST = next(iter(styles()))  # the style that a visitor sees first
 SHOWN = "e => e.complete && e.naturalWidth > 0"
 
 
@@ -92,7 +92,7 @@ def test_the_page_shows_a_finished_example_at_once(visit):
     expect(pair.first).to_be_visible()
     expect(page.locator("#status")).to_contain_text(f"{FIRST}: 768 × 512 pixels")
     expect(page.locator("#go")).to_be_enabled()
-    expect(page.locator("#styles .thumbnail-item")).to_have_count(len(bundled()))
+    expect(page.locator("#styles .thumbnail-item")).to_have_count(len(styles()))
     expect(page.locator("#presets .thumbnail-item")).to_have_count(len(all_presets()))
     expect(page.locator("#photos .thumbnail-item")).to_have_count(len(photos()))
     expect(page.locator("#paintings .thumbnail-item")).to_have_count(len(paintings()))

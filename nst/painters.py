@@ -1,0 +1,89 @@
+"""What can paint: a preset's optimization, a method for any painting, a trained network.
+
+Each kind has settings of its own class; from these follow the engine, the time it takes and the
+backbone that must not judge the result.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+
+from PIL.Image import Image
+from pydantic import Field
+
+from nst import arbitrary, fast, hub, optimize
+from nst.decoders import NETWORK
+from nst.estimate import estimate
+from nst.methods import MethodSettings, all_methods
+from nst.names import pick
+from nst.optimize import Memory
+from nst.presets import all_presets, get
+from nst.recipe import Recipe, Settings
+from nst.steps import Step
+
+COMMON = "original"  # the preset whose losses all results are compared under
+ONE_PASS = 4.0  # steps of that preset that one pass takes, at most: style swap
+TRAINED_ON = "vgg16"  # of a checkpoint that does not say whose losses it learned
+
+
+class CheckpointSettings(fast.FastSettings, Settings):
+    """A trained network, and what can be chosen for it."""
+
+    checkpoint: str
+    size: int = Field(512, ge=16, le=16384, title="Size", description="pixels of the long side")
+
+
+Painter = Recipe | MethodSettings | CheckpointSettings
+
+
+@cache
+def painters() -> Mapping[str, tuple[str, Painter]]:
+    """Title and settings of everything that needs no download, by name."""
+    trained = hub.bundled().values()
+    return {
+        **{preset.name: (preset.title, preset.recipe) for preset in all_presets().values()},
+        **{method.name: (method.title, method.settings) for method in all_methods().values()},
+        **{e.name: (e.title, CheckpointSettings(checkpoint=e.name)) for e in trained},
+    }
+
+
+def find(name: str) -> tuple[str, Painter]:
+    """Title and settings of that name. Raises `UnknownName` with the closest one."""
+    return pick("preset", name, painters())
+
+
+def paint(
+    photo: Image, painting: Image, settings: Painter, memory: Memory | None = None
+) -> Iterator[Step]:
+    """The steps of any of them; a trained network needs no painting. Raises its engine's errors."""
+    match settings:
+        case Recipe():
+            return optimize.stylize(photo, painting, settings, memory=memory)
+        case MethodSettings():
+            return arbitrary.stylize(photo, [arbitrary.Style(painting)], settings)
+        case CheckpointSettings():
+            loaded = hub.load(hub.find(settings.checkpoint))
+            return fast.stylize(photo, loaded, settings)
+
+
+def expected(
+    settings: Painter, photo: tuple[int, int], painting: tuple[int, int]
+) -> tuple[float, float]:
+    """Seconds of a run, and of one step at its full size, on pictures of these (width, height)."""
+    if isinstance(settings, Recipe):
+        foreseen = estimate(settings, photo, painting)
+        return foreseen.seconds, foreseen.levels[-1][1]
+    step = estimate(get(COMMON).recipe.but({"size": settings.size}), photo, painting).levels[-1][1]
+    return ONE_PASS * step, step
+
+
+def backbone_of(settings: Painter) -> str:
+    """The network whose features were optimized, decoded or learned from."""
+    match settings:
+        case Recipe():
+            return settings.backbone.network
+        case MethodSettings():
+            return NETWORK
+        case CheckpointSettings():
+            notes = hub.load(hub.find(settings.checkpoint)).checkpoint.notes
+            training = notes.get("training", {}).get("settings", {})
+            return training.get("backbone", {}).get("network", TRAINED_ON)

@@ -1,0 +1,82 @@
+"""What can paint a variant, whatever its kind."""
+
+import pytest
+
+from nst import arbitrary, compare, fast, hub
+from nst.arbitrary import Style
+from nst.methods import method
+from nst.names import UnknownName
+from nst.painters import CheckpointSettings, backbone_of, expected, find, paint, painters
+from nst.presets import all_presets, get
+from nst.steps import last
+from nst.tables import row
+from nst.variants import of_presets, seconds
+
+NAMES = ["tuned", "style-swap", "starry-night"]
+
+
+@pytest.fixture(scope="module")
+def outcomes(photo, painting):
+    """One of each kind, compared."""
+    variants = of_presets(NAMES, 64)
+    return list(compare.run(photo, painting, variants))[-1].outcomes
+
+
+def test_names_are_given_once():
+    kinds = [all_presets(), hub.bundled(), ["style-swap", "adain", "wct"]]
+    assert sum(map(len, kinds)) == len(painters())
+    assert find("tuned") == (get("tuned").title, get("tuned").recipe)
+    with pytest.raises(UnknownName, match="Did you mean `style-swap`"):
+        find("styleswap")
+
+
+def test_each_kind_paints_as_alone(outcomes, photo, painting):
+    swap = method("style-swap").settings.but({"size": 64})
+    loaded = hub.load(hub.find("starry-night"))
+    alone = [
+        last(arbitrary.stylize(photo, [Style(painting)], swap)),
+        last(fast.stylize(photo, loaded, fast.FastSettings(size=64))),
+    ]
+    for outcome, result in zip(outcomes[1:], alone, strict=True):
+        assert not outcome.error
+        assert outcome.result.picture.tobytes() == result.picture.tobytes()
+
+
+def test_all_kinds_have_the_same_numbers(outcomes):
+    rows = [row(outcome) for outcome in outcomes]
+    assert [one["variant"] for one in rows] == [find(name)[0] for name in NAMES]
+    for one in rows:
+        assert 0 <= one["style_score"] <= 100
+        assert one["common_total"] > 0
+        assert one["seconds"] > 0
+    assert [one["iterations"] is None for one in rows] == [False, True, True]
+    assert [one["total_loss"] is None for one in rows] == [False, True, True]
+    assert [one["training_photos"] for one in rows] == [None, 1031, 1031]
+    assert all(one["training_seconds"] > 60 for one in rows[1:])
+
+
+def test_none_is_judged_by_the_network_that_painted(outcomes):
+    for outcome in outcomes:
+        assert outcome.measured_by != backbone_of(outcome.variant.recipe)
+    assert [backbone_of(outcome.variant.recipe) for outcome in outcomes] == [
+        *("vgg19", "vgg19", "vgg16")
+    ]
+
+
+def test_an_estimate_grows_with_the_size():
+    for name in NAMES:
+        small, large = (find(name)[1].but({"size": side}) for side in (128, 512))
+        pictures = (600, 400), (500, 500)
+        assert expected(small, *pictures)[0] < expected(large, *pictures)[0]
+    assert len(seconds(of_presets(NAMES, 64), *pictures)) == 3
+
+
+def test_changes_are_told_for_every_kind():
+    changed = CheckpointSettings(checkpoint="starry-night").but({"strength": 0.5})
+    assert changed.changes_from(find("starry-night")[1]) == {"strength": 0.5}
+
+
+def test_a_network_needs_no_painting(photo, painting):
+    own = find("starry-night")[1].but({"size": 64})
+    one, other = (last(paint(photo, style, own)).picture for style in (painting, photo))
+    assert one.tobytes() == other.tobytes()
