@@ -89,5 +89,7 @@ def _mixed(texts: list[str]) -> dict[str, float]:
         except ValueError:
             name = ""
         if not name:
-            raise BadSetting(f"`--mix {text}` needs the form painting=weight, such as muse=0.5.")
+            raise BadSetting(
+                f"`--mix {text}` needs the form painting=weight, such as starry_night=0.5."
+            )
     return found

@@ -75,6 +75,7 @@ class Figure(_Table):
     preset: str
     vary: Mapping[str, str] = {}  # common to all cells
     columns: tuple[str, ...] = ("style_score", "content_score")  # shown under each picture
+    per_row: int | None = Field(None, ge=1)  # pictures of the sheet
     rank: int
     cells: tuple[Cell, ...] = Field(min_length=1)
     claims: tuple[Claim, ...] = ()

@@ -151,7 +151,7 @@ def drawing(figure: Figure, outcomes: tuple[Outcome, ...]) -> Image:
     found = verdicts(figure, rows)
     footer = "\n".join([agreement(found), *(f"– {one}" for one in found)])
     title = f"{figure.title} ({figure.report}, {figure.place})"
-    columns = len(panels) if len(panels) <= 6 else None
+    columns = figure.per_row or (len(panels) if len(panels) <= 6 else None)
     return sheet(panels, title=title, footer=footer, columns=columns)
 
 

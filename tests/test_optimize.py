@@ -200,6 +200,32 @@ def test_content_alone_ignores_the_painting(photo, painting):
     assert same(one, two)
 
 
+def test_swapped_content_is_made_of_the_paintings_patches(photo, painting):
+    """The first loss, of the photo itself, from features and a double loop over patches."""
+    wanted = recipe(
+        content__target="swapped", content__layers="conv3_1", style__weight=0, swap__stride=2
+    )
+    found = run(photo, painting, wanted).history
+    here, there = (
+        plain_features(at_64(picture))["conv3_1"][0].numpy() for picture in (photo, painting)
+    )
+    total, count = np.zeros_like(here), np.zeros(here.shape[1:])
+    patches = [
+        there[:, y : y + 3, x : x + 3]
+        for y in range(0, there.shape[1] - 2, 2)
+        for x in range(0, there.shape[2] - 2, 2)
+    ]
+    for y in range(here.shape[1] - 2):
+        for x in range(here.shape[2] - 2):
+            own = here[:, y : y + 3, x : x + 3]
+            best = max(patches, key=lambda p: (own * p).sum() / np.linalg.norm(p))
+            total[:, y : y + 3, x : x + 3] += best
+            count[y : y + 3, x : x + 3] += 1
+    expected = float(((here - total / count) ** 2).mean())
+    assert found[0].terms["content"].unweighted == pytest.approx(expected, rel=1e-3)
+    assert found[-1].total < found[0].total
+
+
 def test_style_alone_ignores_the_photo(photo, painting):
     wanted = recipe(content__weight=0, start__image="noise")
     other = Image.new("RGB", photo.size, "red")
