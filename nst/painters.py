@@ -42,7 +42,10 @@ def painters() -> Mapping[str, tuple[str, Painter]]:
     return {
         **{preset.name: (preset.title, preset.recipe) for preset in all_presets().values()},
         **{method.name: (method.title, method.settings) for method in all_methods().values()},
-        **{e.name: (e.title, CheckpointSettings(checkpoint=e.name)) for e in trained},
+        **{
+            entry.name: (f"{entry.title} (trained)", CheckpointSettings(checkpoint=entry.name))
+            for entry in trained
+        },
     }
 
 

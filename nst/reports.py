@@ -85,6 +85,11 @@ class Figure(_Table):
         """Whether the report printed numbers."""
         return any(cell.published for cell in self.cells)
 
+    @property
+    def has_own_pictures(self) -> bool:
+        """Whether it says on which pictures, all of them."""
+        return all(cell.photo and cell.painting for cell in self.cells)
+
     def variants(self, size: int | None = None) -> list[Variant]:
         """What to paint, at `size` pixels or the preset's own."""
         return [self._variant(cell, column, size) for column, cell in enumerate(self.cells)]

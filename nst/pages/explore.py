@@ -81,6 +81,7 @@ def _lay_out(frame: Frame, compare: Comparer, tab: gr.Tab) -> Fields:
             stop = gr.Button("Stop", variant="stop", visible=False, elem_id="explore-stop")
             drawn = gr.Image(
                 label="Grid",
+                show_label=False,
                 format="png",
                 interactive=False,
                 buttons=["fullscreen"],

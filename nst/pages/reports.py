@@ -37,8 +37,8 @@ def _opened(request: gr.Request) -> Any:
 
 def _lay_out() -> list[tuple[gr.Button, Figure]]:
     gr.Markdown(
-        "Four student reports on neural style transfer print tables and figures, and conclusions "
-        "from them. Here each was painted again, on one photo "
+        "Five student reports on neural style transfer print tables and figures, and conclusions "
+        "from them. Here each was painted again, where nothing else is said on one photo "
         f"({photos()[PHOTO].title}) and one painting ({paintings()[PAINTING].title}), at a small "
         "size, and every conclusion that numbers can confirm was computed from the results: "
         "✓ holds, ≈ holds in part, ✗ does not hold. Absolute losses depend on the pictures and "
@@ -74,7 +74,8 @@ def _draw(figure: Figure) -> gr.Button:
         elem_classes="drawn",
     )
     gr.HTML(_words(figure, kept))
-    return gr.Button("Paint it with my pictures", size="sm", elem_id=f"again-{figure.name}")
+    words = "Paint it again" if figure.has_own_pictures else "Paint it with my pictures"
+    return gr.Button(words, size="sm", elem_id=f"again-{figure.name}")
 
 
 def _words(figure: Figure, kept: Mapping[str, Any]) -> str:
