@@ -13,6 +13,9 @@ from nst.recipe import SwapSettings
 
 BLOCK = 1_000_000  # scores that are in memory at once
 ROUNDS = 5  # of rising prices
+GOLDEN = (0.618034, 0.754878)  # whose multiples spread evenly between 0 and 1
+PREFERENCE = 0.02  # at most, in units of correlation, so that equal patches part
+PRICE = 0.05  # in units of correlation, of a patch taken twice as often as the mean
 EPSILON = 1e-8  # beside the norm of a patch (Chen and Schmidt's code)
 
 
@@ -43,22 +46,25 @@ def matches(content: Tensor, style: Tensor, settings: SwapSettings) -> Tensor:
     """Which patch of the painting each patch of the photo takes: (h - p + 1, w - p + 1).
 
     Patches of the painting are counted by rows, at the settings' stride. With `balance`, a patch
-    has a price that rises, round by round, with the logarithm of how much more often it is taken
-    than the mean patch: the aim of Gu et al. 2018 (section 3.2), without their matching of single
-    patches one after the other.
+    has a price that rises, round by round and ever less, with the logarithm of how much more often
+    it is taken than the mean patch: the aim of Gu et al. 2018 (section 3.2), without their matching
+    of single patches one after the other. Each patch of the photo also has slight preferences of
+    its own: without them, those of an area of one color would all move on together.
     """
     patch, stride = settings.patch, settings.stride
     norms = _norms(style, patch, stride)
     if not settings.balance:
         return _best(content, style, settings, norms, torch.zeros_like(norms))
     own = _norms(content, patch, 1)  # so that a price counts as much everywhere
+    taste = settings.balance * PREFERENCE
     price = torch.zeros_like(norms)
-    for _ in range(ROUNDS):
-        chosen = _best(content, style, settings, norms, price, own)
+    steps = [1 / round_ for round_ in range(1, ROUNDS + 1)]
+    for step in steps:
+        chosen = _best(content, style, settings, norms, price, own, taste)
         use = torch.bincount(chosen.flatten(), minlength=norms.numel()).view_as(norms)
         share = use * (norms.numel() / own.numel())
-        price += settings.balance / ROUNDS * share.clamp(min=1).log2()
-    return _best(content, style, settings, norms, price, own)
+        price += settings.balance * PRICE * step / sum(steps) * share.clamp(min=1).log2()
+    return _best(content, style, settings, norms, price, own, taste)
 
 
 def _best(
@@ -68,8 +74,13 @@ def _best(
     norms: Tensor,
     price: Tensor,
     own: Tensor | None = None,
+    taste: float = 0.0,
 ) -> Tensor:
-    """The patch of each with the largest correlation less its price, (rows, columns)."""
+    """The patch of each with the largest correlation less its price, (rows, columns).
+
+    Correlations and prices are compared where the norms of the photo's `own` patches are given;
+    `taste` is the largest preference.
+    """
     patch, stride = settings.patch, settings.stride
     rows, columns = content.shape[2] - patch + 1, content.shape[3] - patch + 1
     best = torch.full((rows, columns), -torch.inf, device=content.device)
@@ -77,6 +88,7 @@ def _best(
     photo = content[0].permute(1, 2, 0)  # (h, w, C)
     painting = style[0].permute(1, 2, 0)
     here, there = _block(content, style, settings)
+    mine, theirs = (_spread(n, step) for n, step in zip((chosen, norms), GOLDEN, strict=True))
     for top in range(0, rows, here):
         bottom = min(rows, top + here)
         band = photo[top : bottom + patch - 1]
@@ -86,11 +98,19 @@ def _best(
             scores = _scores(band, other, patch, stride).div_(norms[first:last])
             if own is not None:
                 scores.div_(own[top:bottom, :, None, None]).sub_(price[first:last])
+                liking = mine[top:bottom, :, None, None] + theirs[first:last]
+                scores.add_(liking.frac_(), alpha=taste)
             score, index = scores.flatten(2).max(dim=2)
             better = score > best[top:bottom]
             best[top:bottom][better] = score[better]
             chosen[top:bottom][better] = index[better] + first * norms.shape[1]
     return chosen
+
+
+def _spread(like: Tensor, step: float) -> Tensor:
+    """A number in 0..1 for every position, far from those of its neighbors: (rows, columns)."""
+    numbers = torch.arange(1, like.numel() + 1, device=like.device, dtype=torch.float64)
+    return (numbers * step).frac().view(like.shape).float()
 
 
 def rebuilt(chosen: Tensor, style: Tensor, settings: SwapSettings) -> Tensor:

@@ -32,7 +32,8 @@ def test_each_method_paints_and_says_how(method):
     said = swap("photo.png", "great_wave", "-o", "r.png", *SMALL, "--method", method)
     assert f"{method}: 64 × 43 pixels" in said
     report = read_report("r.png")
-    assert report["method"] == report["settings"]["method"] == method
+    assert report["method"] == method
+    assert method.startswith(report["settings"]["method"])
     assert (report["photo"], report["paintings"]) == ("photo.png", ["great_wave"])
     with Image.open("r.png") as picture:
         assert picture.size == (64, 43)

@@ -9,7 +9,7 @@ from nst.recipe import BadSetting
 
 
 def test_there_is_a_file_for_every_method():
-    assert list(all_methods()) == ["style-swap", "adain", "wct"]
+    assert list(all_methods()) == ["style-swap", "style-swap-balanced", "adain", "wct"]
     assert {one.settings.method for one in all_methods().values()} == set(TRANSFORMS)
     for one in all_methods().values():
         assert one.source

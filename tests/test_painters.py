@@ -4,7 +4,7 @@ import pytest
 
 from nst import arbitrary, compare, fast, hub
 from nst.arbitrary import Style
-from nst.methods import method
+from nst.methods import all_methods, method
 from nst.names import UnknownName
 from nst.painters import CheckpointSettings, backbone_of, expected, find, paint, painters
 from nst.presets import all_presets, get
@@ -23,7 +23,7 @@ def outcomes(photo, painting):
 
 
 def test_names_are_given_once():
-    kinds = [all_presets(), hub.bundled(), ["style-swap", "adain", "wct"]]
+    kinds = [all_presets(), hub.bundled(), all_methods()]
     assert sum(map(len, kinds)) == len(painters())
     assert find("tuned") == (get("tuned").title, get("tuned").recipe)
     with pytest.raises(UnknownName, match="Did you mean `style-swap`"):

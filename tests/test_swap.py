@@ -47,6 +47,20 @@ def test_a_picture_swapped_with_itself_stays_as_it_is():
     torch.testing.assert_close(swapped(content, content, SwapSettings()), content)
 
 
+def test_with_more_balance_more_patches_are_used_and_none_too_often():
+    """A photo with one large flat area, whose patches all have the same best partner."""
+    content, style = features(24, 24), 1 + 0.2 * features(20, 20, seed=1)
+    content[:, :, :16] = content[:, :, :1, :1]
+    used, most = [], []
+    for balance in (0.0, 0.3, 1.0):
+        chosen = matches(content, style, SwapSettings(balance=balance))
+        counts = torch.bincount(chosen.flatten())
+        used.append(int((counts > 0).sum()))
+        most.append(int(counts.max()))
+    assert used[0] < used[1] < used[2]
+    assert most[2] < most[0] / 3
+
+
 def test_a_larger_stride_leaves_fewer_patches_and_finds_less_alike_ones():
     content, style = features(14, 14), features(16, 16, seed=1)
     distances = []
