@@ -5,6 +5,7 @@ and Belongie 2017) and WCT (Li et al. 2017). Where a method works on several lay
 comes first, and the next one reads the picture made of it.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,20 +15,23 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from nst.backbones import Backbone
 from nst.checkpoints import training_cost
 from nst.color import with_colors_of
 from nst.decoders import bundled, encoder
+from nst.estimate import TooLarge
 from nst.images import fit, resized, to_picture, to_tensor
-from nst.machine import PRECISIONS, calibration, device, prepare, release
+from nst.machine import PRECISIONS, calibration, device, free_memory, prepare, release
 from nst.methods import MOST_PAINTINGS, MethodSettings
 from nst.names import Problem
 from nst.recipe import SwapSettings
-from nst.steps import NO_LOSSES, Result, Step, versions
+from nst.steps import Result, Step, at_once, versions
 from nst.swap import swapped
 from nst.transforms import adain, wct
 
 GRID = 8  # pixels for a position of the deepest layer that is decoded
-FRAME = 2 * GRID
+FRAME = 48  # pixels: conv4_1 sees 34 to each side
+BYTES = 650  # a pixel of photo and painting and a byte of the dtype, measured with WCT
 
 
 class BadMixture(Problem):
@@ -56,7 +60,7 @@ def stylize(
     """Paint `photo` like one painting, or like a mixture. The only step carries the result.
 
     The same pictures, settings, precision and machine give the same result, bit for bit. Raises
-    `BadMixture`, and `TooSmall` where a picture has no patch to swap.
+    `BadMixture`, `TooLarge` for the memory, and `TooSmall` where a picture has no patch to swap.
     """
     _check(styles)
     prepare()
@@ -78,36 +82,22 @@ def stylize(
         "device": str(device()),
         "versions": versions(),
     }
-    result = Result(picture, photo, report, ())
-    yield Step(
-        index=1,
-        total=1,
-        level=1,
-        levels=1,
-        size=picture.size,
-        losses=NO_LOSSES,
-        seconds=seconds,
-        seconds_left=0,
-        picture=lambda: picture,
-        finish=lambda: result,
-        result=result,
-    )
+    yield at_once(Result(picture, photo, report, ()), seconds)
 
 
 def _check(styles: Sequence[Style]) -> None:
     if not 1 <= len(styles) <= MOST_PAINTINGS:
         raise BadMixture(f"1 to {MOST_PAINTINGS} paintings can be mixed, not {len(styles)}.")
-    if not all(style.weight > 0 for style in styles):
+    if not all(0 < style.weight < math.inf for style in styles):
         raise BadMixture("Every painting of a mixture needs a weight above 0.")
 
 
 def _training(settings: MethodSettings) -> dict[str, float]:
-    """What all the decoders took."""
-    costs = [training_cost(bundled(layer, settings.decoders).notes) for layer in settings.layers]
-    return {
-        "photos": max(cost["photos"] for cost in costs),
-        "seconds": round(sum(cost["seconds"] for cost in costs), 1),
-    }
+    """What the deepest decoder took with all that it began with, and the others alone."""
+    deepest, *others = (bundled(layer, settings.decoders).notes for layer in settings.layers)
+    cost = training_cost(deepest)
+    seconds = cost["seconds"] + sum(notes["training"]["seconds"] for notes in others)
+    return {**cost, "seconds": round(seconds, 1)}
 
 
 @torch.no_grad()
@@ -117,34 +107,60 @@ def painted(
     settings: MethodSettings,
     dtype: torch.dtype,
 ) -> Image.Image:
-    """The photo in the style of the paintings, at exactly its size."""
+    """The photo in the style of the paintings, at exactly its size. Raises `TooLarge`."""
     transform, place = TRANSFORMS[settings.method], device()
+    side = round(max(photo.size) * settings.stroke)
+    sizes = [fit(style.painting.size, side) for style in styles]
+    _refuse_if_too_large(settings, photo.size, sizes, dtype)
     backbone = encoder(dtype, place)
-    image = _framed(photo, place)
-    side = max(photo.size) * settings.stroke
+    image = to_tensor(photo, place)
     paintings = [
-        _framed(resized(style.painting, fit(style.painting.size, side)), place) for style in styles
+        to_tensor(resized(style.painting, size), place)
+        for style, size in zip(styles, sizes, strict=True)
     ]
     total = sum(style.weight for style in styles)
     for layer in settings.layers:
-        content = backbone.features(image, (layer,))[layer]
+        content = _features(image, backbone, layer)
         moved = torch.zeros_like(content, dtype=torch.float32)
         for style, painting in zip(styles, paintings, strict=True):
-            features = backbone.features(painting, (layer,))[layer]
-            share = style.weight / total
-            moved += share * transform(content, features, settings.swap)
+            features = _features(painting, backbone, layer)
+            moved += style.weight / total * transform(content, features, settings.swap)
         moved = content.float().lerp(moved, settings.strength).to(dtype)
         decoder = bundled(layer, settings.decoders).decoder.to(place)
-        image = decoder(moved.contiguous(memory_format=torch.channels_last)).clamp(0, 255)
-    inside = image[:, :, FRAME : FRAME + photo.height, FRAME : FRAME + photo.width]
-    return to_picture(inside)
+        decoded = decoder(moved.contiguous(memory_format=torch.channels_last)).clamp(0, 255)
+        image = decoded[:, :, GRID : GRID + photo.height, GRID : GRID + photo.width]
+    return to_picture(image)
 
 
-def _framed(picture: Image.Image, place: torch.device) -> Tensor:
-    """Mirrored at the edges, so that sides are whole positions and none sees the encoder's zeros.
+def _features(image: Tensor, backbone: Backbone, layer: str) -> Tensor:
+    """Features of a picture and of `GRID` mirrored pixels around it, whole positions.
 
-    (1, 3, H, W), with `FRAME` pixels above and to the left.
+    It is mirrored farther than the deepest layer sees, so that no position knows of the zeros with
+    which the encoder's convolutions go on beyond the edge.
     """
-    ends = [(FRAME, FRAME + -side % GRID) for side in (picture.height, picture.width)]
-    framed = np.pad(np.asarray(picture), (*ends, (0, 0)), mode="symmetric")
-    return to_tensor(Image.fromarray(framed), place)
+    beyond = [-side % GRID for side in image.shape[2:]]
+    rows, columns = (
+        torch.from_numpy(np.pad(np.arange(side), (FRAME, FRAME + more), mode="symmetric"))
+        for side, more in zip(image.shape[2:], beyond, strict=True)
+    )
+    framed = image[:, :, rows.to(image.device)][:, :, :, columns.to(image.device)]
+    found = backbone.features(framed, (layer,))[layer]
+    outer = (FRAME - GRID) * found.shape[2] // framed.shape[2]
+    return found[:, :, outer : found.shape[2] - outer, outer : found.shape[3] - outer]
+
+
+def _refuse_if_too_large(
+    settings: MethodSettings,
+    photo: tuple[int, int],
+    paintings: Sequence[tuple[int, int]],
+    dtype: torch.dtype,
+) -> None:
+    """Raises `TooLarge` with the size that fits."""
+    pixels = math.prod(photo) + max(map(math.prod, paintings))
+    needed, free = pixels * BYTES * dtype.itemsize, free_memory()
+    if needed > free:
+        fitting = int(max(photo) * (free / needed) ** 0.5) - 1
+        raise TooLarge(
+            f"{max(photo)} pixels with this stroke size need {needed / 1e9:.1f} GB of memory, "
+            f"{free / 1e9:.1f} are free. A size of {fitting} fits."
+        )

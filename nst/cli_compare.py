@@ -1,7 +1,7 @@
 """Commands that paint many variants: `python -m nst compare | sweep | reproduce`."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -83,13 +83,20 @@ def compare(
             f"{get(preset).title}, {along.label}",
         )
     same = changed_settings(settings or [])
-    variants = [replace(one, recipe=one.recipe.but(same)) for one in variants]
+    variants = [_with(one, same) for one in variants]
     outcomes = _painted(photo, painting, variants, [(output, ".png")], report, yes)
     if output:
         sources = Path(photo).name, Path(painting).name
         title = sheet_title(*(Path(name).stem for name in sources), subject)
         save_png(comparison_sheet(outcomes, title), output, as_tree(outcomes, *sources))
         console.print(f"{output}", soft_wrap=True)
+
+
+def _with(variant: Variant, changes: Mapping[str, str]) -> Variant:
+    try:
+        return replace(variant, recipe=variant.recipe.but(changes))
+    except BadSetting as error:
+        raise BadSetting(f"{variant.title}: {error}") from None
 
 
 @errors_are_sentences

@@ -63,10 +63,10 @@ def swap(
     chosen = method(name)
     settings = chosen.settings.but({key: v for key, v in given.items() if v is not None})
     others = _mixed(mix or [])
-    sources = [photo, painting, *others]
+    sources = [photo, painting, *(name for name, _ in others)]
     check_output(output, ".png", sources)
     styles = [Style(open_named(painting, paintings()))]
-    styles += [Style(open_named(other, paintings()), weight) for other, weight in others.items()]
+    styles += [Style(open_named(other, paintings()), weight) for other, weight in others]
     result = last(stylize(open_named(photo, photos()), styles, settings))
     labels = [Path(source).name for source in sources[1:]]
     report = {
@@ -79,13 +79,13 @@ def swap(
     console.print(f"{output}: {method_summary(report)}", soft_wrap=True)
 
 
-def _mixed(texts: list[str]) -> dict[str, float]:
+def _mixed(texts: list[str]) -> list[tuple[str, float]]:
     """Paintings and weights. Raises `BadSetting`."""
-    found = {}
+    found = []
     for text in texts:
         name, _, weight = text.rpartition("=")
         try:
-            found[name] = float(weight)
+            found.append((name, float(weight)))
         except ValueError:
             name = ""
         if not name:

@@ -74,8 +74,9 @@ def train(
     _check_painting(output, painting)
     _check_files(output, [folder], resume, force)
     recipe = training(recipe_name).recipe
-    if resume:
-        recipe = TrainingRecipe.read(load_checkpoint(output).notes["training"]["settings"])
+    earlier = load_checkpoint(output).notes if resume else None
+    if earlier:
+        recipe = TrainingRecipe.read(earlier["training"]["settings"])
     recipe = recipe.but(changed_settings(settings or []))
     state = output.with_suffix(".state")
     picture = open_named(painting, paintings())
@@ -84,11 +85,8 @@ def train(
     with fleet(device()) as crew:
         if crew.leads:
             _count(found)
-        if resume:
-            before = load_checkpoint(output).notes.get("before", NOTHING)
-        else:
-            before = trained_before(begin.notes) if begin else NOTHING
-        notes = {"style": Path(painting).stem, "recipe": recipe_name, "before": before}
+        begun = _begun(recipe_name, earlier, begin.notes if begin else None)
+        notes = {"style": Path(painting).stem, **begun}
         network = begin.network if begin else None
         steps = run(picture, found, recipe, crew, start=network, state=state if resume else None)
         with closing(steps):
@@ -125,8 +123,9 @@ def train_inverse(
     """
     _check_files(output, [folder, *([paintings_folder] if paintings_folder else [])], resume, force)
     recipe = inverse_training(recipe_name).recipe
-    if resume:
-        recipe = InverseRecipe.read(load_decoder(output).notes["training"]["settings"])
+    earlier = load_decoder(output).notes if resume else None
+    if earlier:
+        recipe = InverseRecipe.read(earlier["training"]["settings"])
     recipe = recipe.but(changed_settings(settings or []))
     state = output.with_suffix(".state")
     begin = load_decoder(start) if start else None
@@ -135,10 +134,6 @@ def train_inverse(
     with fleet(device()) as crew:
         if crew.leads:
             _count(found)
-        if resume:
-            before = load_decoder(output).notes.get("before", NOTHING)
-        else:
-            before = trained_before(begin.notes) if begin else NOTHING
         steps = run_inverse(
             *(found, recipe, crew),
             paintings=others,
@@ -146,9 +141,19 @@ def train_inverse(
             state=state if resume else None,
         )
         count = len(others.paths) if others else 0
-        notes = {"recipe": recipe_name, "paintings": count, "before": before}
+        begun = _begun(recipe_name, earlier, begin.notes if begin else None)
+        notes = {"paintings": count, **begun}
         with closing(steps):
             _follow(steps, crew, output, _Keeper(output, notes, save_decoder, card.round_trips))
+
+
+def _begun(
+    recipe_name: str, earlier: Mapping[str, Any] | None, begin: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Notes on how a training began: those of one that goes on, or the recipe and what it took."""
+    if earlier:
+        return {key: earlier[key] for key in ("recipe", "before") if key in earlier}
+    return {"recipe": recipe_name, "before": trained_before(begin) if begin else NOTHING}
 
 
 def _count(found: Photos) -> None:

@@ -87,7 +87,7 @@ class Crops(Dataset):
             crop = crop.transpose(Transpose.FLIP_LEFT_RIGHT)
         values = to_tensor(crop, torch.device("cpu"))[0]
         if self.data.recolor:
-            values = _recolored(values, self.data.recolor, _generator(self.seed, 2, index))
+            values = _recolored(values, self.data.recolor, _generator(self.seed, 3, index))
         return values
 
 

@@ -25,7 +25,7 @@ from nst.images import to_picture, to_tensor
 from nst.networks import CENTER, SPREAD, drawn, padded
 
 FOLDER = Path(__file__).parent / "weights" / "decoders"
-FAMILIES = tuple(sorted(path.name for path in FOLDER.iterdir()))  # trained alike
+FAMILIES = tuple(sorted(path.name for path in FOLDER.iterdir() if path.is_dir()))  # trained alike
 OURS = "ours"
 NETWORK = "vgg19"  # whose features are decoded
 LEAST_SCALE = 1e-2  # of a channel, as a share of the mean: some channels are silent on all photos
@@ -79,8 +79,7 @@ class Decoder(nn.Module):
 
         Convolutions run in the dtype of the features; the result is float32.
         """
-        scale = self.scale.to(features.dtype).view(1, -1, 1, 1)
-        x = features / scale
+        x = normalized(features, self)
         for part in self.parts.values():
             x = part(x)
         return self.last(x).float() * SPREAD + CENTER
@@ -129,6 +128,8 @@ def load_decoder(path: Path) -> Kept:
             notes = json.loads((file.metadata() or {})[NOTES_KEY])
             decoder = Decoder(notes["layer"])
             decoder.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    except FileNotFoundError:
+        raise BadCheckpoint(f"There is no decoder `{path}`.") from None
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise BadCheckpoint(f"`{path}` is no decoder, or is damaged.") from error
     return Kept(decoder.to(memory_format=torch.channels_last).eval(), notes)
@@ -137,4 +138,9 @@ def load_decoder(path: Path) -> Kept:
 @cache
 def bundled(layer: str, family: str = OURS) -> Kept:
     """The decoder of that layer in the repository, loaded once. Raises `BadCheckpoint`."""
-    return load_decoder(FOLDER / family / f"{layer}.safetensors")
+    return load_decoder(bundled_file(layer, family))
+
+
+def bundled_file(layer: str, family: str = OURS) -> Path:
+    """Where that decoder is."""
+    return FOLDER / family / f"{layer}.safetensors"

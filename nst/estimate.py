@@ -1,13 +1,16 @@
 """Seconds and memory of a run before it starts, and the correction while it goes on."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from nst.backbones import CHANNELS, NETWORKS
 from nst.machine import PROBE_LAYERS, Calibration, calibration, free_memory
 from nst.names import Problem
-from nst.recipe import LARGEST, SMALLEST, Recipe
+from nst.recipe import LARGEST, SMALLEST, Recipe, SwapSettings
+from nst.swap import ROUNDS
 
 TARGET_SHARE = 0.45  # of a step's work: reading features without a gradient
+SEARCH_STEPS = 4.0  # of a usual run, that a search for conv3_1's patches takes at 512 pixels
 MEMORY_TRAFFIC = 1e10  # bytes a second, for what L-BFGS reads and writes beside the network
 WEIGHTS_BYTES = 120e6  # kernels as they are used and as they are reordered for the processor
 RESERVE_BYTES = 150e6  # thread buffers and pictures
@@ -76,8 +79,19 @@ def estimate(
         levels.append((iterations, seconds))
         read = pixels + _painting_pixels(recipe, size, painting)
         preparation += TARGET_SHARE * work * slope * read
+        if recipe.swaps:
+            preparation += search_steps(recipe.content.layers, recipe.swap) * slope * pixels
     memory = _memory(recipe, photo, painting, 4 if precision == "float32" else 2)
     return Estimate(tuple(levels), preparation, memory)
+
+
+def search_steps(layers: Iterable[str], swap: SwapSettings) -> float:
+    """Steps of a usual run, with conv1_1 to conv5_1, that finding patches takes.
+
+    As many patches of the painting are searched at any size; the photo's grow with its pixels.
+    """
+    positions = sum(4.0 ** (3 - int(layer[4])) for layer in layers)
+    return SEARCH_STEPS * positions * (1 + ROUNDS * (swap.balance > 0))
 
 
 def refuse_if_too_large(

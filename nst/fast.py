@@ -25,7 +25,7 @@ from nst.images import fit, resized
 from nst.machine import PRECISIONS, calibration, prepare, release
 from nst.networks import EPSILON, Stage, TransformerNetwork
 from nst.recipe import Section
-from nst.steps import NO_LOSSES, Result, Step, versions
+from nst.steps import Result, Step, at_once, versions
 
 COMMON_SIZE = 768  # pixels of the long side, where none is asked for on the page
 WHOLE_PIXELS = 1_500_000  # of the largest picture that runs in one piece
@@ -78,20 +78,7 @@ def stylize(photo: Image.Image, loaded: Loaded, settings: FastSettings) -> Itera
         "device": str(next(loaded.checkpoint.network.parameters()).device),
         "versions": versions(),
     }
-    result = Result(picture, photo, report, ())
-    yield Step(
-        index=1,
-        total=1,
-        level=1,
-        levels=1,
-        size=picture.size,
-        losses=NO_LOSSES,
-        seconds=seconds,
-        seconds_left=0,
-        picture=lambda: picture,
-        finish=lambda: result,
-        result=result,
-    )
+    yield at_once(Result(picture, photo, report, ()), seconds)
 
 
 @torch.no_grad()

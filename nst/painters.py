@@ -6,22 +6,23 @@ backbone that must not judge the result.
 
 from collections.abc import Iterator, Mapping
 from functools import cache
+from hashlib import sha256
 
 from PIL.Image import Image
 from pydantic import Field
 
 from nst import arbitrary, fast, hub, optimize
-from nst.decoders import NETWORK
-from nst.estimate import estimate
+from nst.decoders import NETWORK, bundled_file
+from nst.estimate import estimate, search_steps
 from nst.methods import MethodSettings, all_methods
 from nst.names import pick
 from nst.optimize import Memory
 from nst.presets import all_presets, get
-from nst.recipe import Recipe, Settings
+from nst.recipe import LARGEST, SMALLEST, Recipe, Settings
 from nst.steps import Step
 
 COMMON = "original"  # the preset whose losses all results are compared under
-ONE_PASS = 4.0  # steps of that preset that one pass takes, at most: style swap
+ONE_PASS = 1.0  # steps of that preset that reading, changing and decoding a layer takes, about
 TRAINED_ON = "vgg16"  # of a checkpoint that does not say whose losses it learned
 
 
@@ -75,8 +76,26 @@ def expected(
     if isinstance(settings, Recipe):
         foreseen = estimate(settings, photo, painting)
         return foreseen.seconds, foreseen.levels[-1][1]
-    step = estimate(get(COMMON).recipe.but({"size": settings.size}), photo, painting).levels[-1][1]
-    return ONE_PASS * step, step
+    size = min(max(settings.size, SMALLEST), LARGEST)
+    usual = get(COMMON).recipe.but({"size": size})
+    step = estimate(usual, photo, painting).levels[-1][1] * (settings.size / size) ** 2
+    if isinstance(settings, CheckpointSettings):
+        return ONE_PASS * step, step
+    searched = settings.layers if settings.method == "style-swap" else ()
+    passes = ONE_PASS * len(settings.layers) * max(1, settings.stroke**2)
+    return (passes + search_steps(searched, settings.swap)) * step, step
+
+
+def weights_of(settings: Painter) -> str:
+    """SHA-256 of the trained weights that it paints with; empty where there are none."""
+    match settings:
+        case Recipe():
+            return ""
+        case MethodSettings():
+            files = [bundled_file(layer, settings.decoders) for layer in settings.layers]
+            return sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+        case CheckpointSettings():
+            return hub.load(hub.find(settings.checkpoint)).sha256
 
 
 def backbone_of(settings: Painter) -> str:

@@ -184,6 +184,13 @@ class SwapSettings(Section):
         description="between the painting's patches: 2 leaves a quarter of them, is faster and "
         "finds less alike ones",
     )
+    most: int = Field(
+        16_000,
+        ge=100,
+        le=1_000_000,
+        title="Most patches",
+        description="of the painting that are searched; a larger stride leaves out the others",
+    )
     balance: float = Field(
         0.0,
         ge=0,

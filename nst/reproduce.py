@@ -19,6 +19,7 @@ from nst.claims import agreement, as_trees, verdicts
 from nst.compare import Outcome, Progress
 from nst.images import fit, open_picture, resized, save_png
 from nst.metrics import Measures
+from nst.painters import weights_of
 from nst.presets import GALLERY
 from nst.reports import BadReport, Figure
 from nst.sheets import Panel, sheet
@@ -76,6 +77,7 @@ class Store:
 
     def _path(self, variant: Variant, photo: Image, painting: Image) -> Path:
         made_by = hashlib.sha256(variant.recipe.model_dump_json().encode())
+        made_by.update(weights_of(variant.recipe).encode())
         for picture in (photo, painting):
             made_by.update(repr(picture.size).encode() + picture.tobytes())
         return self.folder / f"{made_by.hexdigest()[:16]}.png"

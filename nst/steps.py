@@ -88,6 +88,23 @@ def final_losses(result: Result) -> Losses:
     return result.history[-1] if result.history else NO_LOSSES
 
 
+def at_once(result: Result, seconds: float) -> Step:
+    """The only step of an engine that paints in one pass."""
+    return Step(
+        index=1,
+        total=1,
+        level=1,
+        levels=1,
+        size=result.picture.size,
+        losses=NO_LOSSES,
+        seconds=seconds,
+        seconds_left=0,
+        picture=lambda: result.picture,
+        finish=lambda: result,
+        result=result,
+    )
+
+
 def last(steps: Iterator[Step]) -> Result:
     """The result of a run whose steps nobody watches."""
     for step in steps:

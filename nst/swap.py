@@ -4,6 +4,8 @@ Chen and Schmidt 2016, section 3.1. Scores of all pairs are never in memory at o
 in blocks of rows of the photo and of the painting, and only the best so far is kept.
 """
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -38,8 +40,17 @@ def swapped(content: Tensor, style: Tensor, settings: SwapSettings) -> Tensor:
                 f"at this size, fewer than a patch of {patch} x {patch}. A larger size or a "
                 "smaller patch works."
             )
-    chosen = matches(content, style, settings)
-    return rebuilt(chosen, style, settings)
+    settings = thinned(style, settings)
+    return rebuilt(matches(content, style, settings), style, settings)
+
+
+def thinned(style: Tensor, settings: SwapSettings) -> SwapSettings:
+    """With the least stride that leaves at most `settings.most` patches of `style`."""
+    sides = [side - settings.patch for side in style.shape[2:]]
+    stride = settings.stride
+    while math.prod(side // stride + 1 for side in sides) > settings.most:
+        stride += 1
+    return settings.model_copy(update={"stride": stride})
 
 
 def matches(content: Tensor, style: Tensor, settings: SwapSettings) -> Tensor:

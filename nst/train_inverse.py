@@ -76,7 +76,8 @@ class _Inverse:
             _take_over(start, network)
         crops = None
         if paintings is not None:
-            crops = Crops(paintings.paths, recipe.data, recipe.seed)
+            data = recipe.data.model_copy(update={"recolor": 0.0})  # of a painting, colors matter
+            crops = Crops(paintings.paths, data, recipe.seed)
             for path in paintings.paths:
                 identity.update(sha256(path.read_bytes()).digest())
         return cls(recipe, network.to(crew.device), backbone, crops, identity.digest())
@@ -131,8 +132,8 @@ def _take_over(start: Decoder, network: Decoder) -> None:
     state = start.state_dict()
     if start.layer != network.layer:
         state = {name: value for name, value in state.items() if name != "scale"}
-    missing = network.load_state_dict(state, strict=False).unexpected_keys
-    if missing:
+    deeper = network.load_state_dict(state, strict=False).unexpected_keys
+    if deeper:
         raise BadTraining(
             f"A decoder of {start.layer} cannot begin one of {network.layer}: it is deeper."
         )

@@ -57,6 +57,11 @@ class ScheduleSettings(Section):
         1.0, ge=0, le=1, description="of the learning rate, reached along a cosine"
     )
     warm_up: int = Field(0, ge=0, description="iterations until the learning rate is reached")
+
+
+class StyleScheduleSettings(ScheduleSettings):
+    """The same, and how the style sets in."""
+
     style_ramp: int = Field(0, ge=0, description="iterations until the style weight is reached")
 
 
@@ -84,6 +89,7 @@ class CourseRecipe(Settings):
 class TrainingRecipe(CourseRecipe):
     """All settings of a training. Losses are those of a `Recipe`, averaged over the batch."""
 
+    schedule: StyleScheduleSettings = StyleScheduleSettings()
     normalization: one_of("normalization", NORMALIZATIONS) = Field("mean")
     network: NetworkSettings = NetworkSettings()
     backbone: BackboneSettings = BackboneSettings(network="vgg16")

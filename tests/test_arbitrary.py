@@ -1,6 +1,7 @@
 """Any painting in one pass."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,10 +10,14 @@ from PIL import Image, ImageChops, ImageStat
 
 import nst.arbitrary
 from nst.arbitrary import BadMixture, Style, stylize
-from nst.images import fit, open_picture, resized
+from nst.backbones import DECODED
+from nst.decoders import encoder
+from nst.estimate import TooLarge
+from nst.images import fit, open_picture, resized, to_tensor
 from nst.methods import all_methods, method
 from nst.presets import paintings, photos
 from nst.steps import last
+from nst.swap import TooSmall
 
 METHODS = tuple(all_methods())
 
@@ -165,8 +170,42 @@ def test_both_precisions_agree(cat, wave, monkeypatch):
     assert difference(*(result.picture for result in results)) < 4
 
 
-def test_an_uncommon_patch_is_refused_by_size(cat, wave):
-    torch.manual_seed(0)
-    tiny = resized(cat, (16, 16))
-    result = run(tiny, tiny, "style-swap", size=16, swap__patch=9)
-    assert result.picture.size == (16, 16)
+def test_a_patch_larger_than_the_picture_is_refused_and_a_fitting_size_works(cat, wave):
+    tiny = resized(cat, (24, 24))
+    with pytest.raises(TooSmall, match="8 x 8 positions of features at this size"):
+        run(tiny, tiny, "style-swap", size=16, swap__patch=9)
+    assert run(tiny, tiny, "style-swap", size=24, swap__patch=9).picture.size == (24, 24)
+
+
+@pytest.mark.parametrize("layer", DECODED)
+def test_features_know_nothing_of_the_zeros_beyond_the_edge(layer, monkeypatch):
+    """A frame that is twice as wide changes nothing inside."""
+    image = to_tensor(resized(open_picture(photos()["cat"].path), (61, 43)), torch.device("cpu"))
+    backbone = encoder(torch.float32, torch.device("cpu"))
+    narrow = nst.arbitrary._features(image, backbone, layer)
+    monkeypatch.setattr(nst.arbitrary, "FRAME", 96)
+    torch.testing.assert_close(narrow, nst.arbitrary._features(image, backbone, layer))
+
+
+def test_what_does_not_fit_the_memory_is_refused_with_a_size(cat, wave, monkeypatch):
+    monkeypatch.setattr(nst.arbitrary, "free_memory", lambda: 10_000_000)
+    with pytest.raises(TooLarge, match=r"A size of (\d+) fits") as caught:
+        run(cat, wave, "wct", size=512)
+    fitting = int(str(caught.value).split()[-2])
+    assert 64 < fitting < 512
+    assert max(run(cat, wave, "wct", size=fitting).picture.size) == fitting
+
+
+def test_the_training_of_shared_decoders_is_counted_once(monkeypatch):
+    """Each began with the one before it, whose seconds are among its own `before`."""
+    seconds = {"conv1_1": 1.0, "conv2_1": 10.0, "conv3_1": 100.0, "conv4_1": 1000.0}
+    before = {"conv1_1": 0.0, "conv2_1": 1.0, "conv3_1": 11.0, "conv4_1": 111.0}
+
+    def made_up(layer, family):
+        run = {"photos": 9, "iterations": 5, "seconds": seconds[layer]}
+        notes = {"training": run, "before": {"iterations": 0, "seconds": before[layer]}}
+        return SimpleNamespace(notes=notes)
+
+    monkeypatch.setattr(nst.arbitrary, "bundled", made_up)
+    adain = nst.arbitrary._training(method("adain").settings)
+    assert adain == {"photos": 9, "seconds": 1111.0}

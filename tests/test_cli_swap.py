@@ -45,7 +45,7 @@ def test_options_reach_the_settings():
         "photo.png", "whalers", "-o", "r.png", *SMALL, *options, "--stroke", "0.7", "--keep-colors"
     )
     settings = read_report("r.png")["settings"]
-    assert settings["swap"] == {"patch": 5, "stride": 2, "balance": 0.5}
+    assert settings["swap"] == {"patch": 5, "stride": 2, "balance": 0.5, "most": 16_000}
     assert (settings["strength"], settings["stroke"], settings["keep_colors"]) == (0.8, 0.7, True)
 
 
@@ -54,6 +54,12 @@ def test_paintings_can_be_mixed():
     report = read_report("r.png")
     assert report["paintings"] == ["great_wave", "starry_night"]
     assert report["weights"] == [1.0, 0.5]
+
+
+def test_a_painting_may_be_mixed_in_twice():
+    mixed = ["--mix", "great_wave=0.1", "--mix", "great_wave=0.9"]
+    swap("photo.png", "whalers", "-o", "r.png", *SMALL, *mixed)
+    assert read_report("r.png")["weights"] == [1.0, 0.1, 0.9]
 
 
 def test_a_tiny_painting_is_painted_with():
@@ -74,6 +80,7 @@ def test_a_tiny_painting_is_painted_with():
             "`--mix whalers` needs the form painting=weight, such as starry_night=0.5.",
         ),
         (["--mix", "whalers=0"], "Every painting of a mixture needs a weight above 0."),
+        (["--mix", "whalers=inf"], "Every painting of a mixture needs a weight above 0."),
         (["--mix", "text.jpg=1"], "text.jpg"),
         (
             [f"--mix={name}=1" for name in ("whalers", "great_wave", "cafe_terrace")],

@@ -71,6 +71,21 @@ def test_an_estimate_grows_with_the_size():
     assert len(seconds(of_presets(NAMES, 64), *pictures)) == 3
 
 
+def test_a_search_for_patches_counts_by_layer_and_balance():
+    pictures = (600, 400), (500, 500)
+    plain, priced = (find(name)[1] for name in ("style-swap", "style-swap-balanced"))
+    once, balanced = (expected(one, *pictures)[0] for one in (plain, priced))
+    assert 3 * once < balanced < 7 * once
+    optimized = find("style-swap-optimized")[1]
+    shallow = optimized.but({"content.layers": "conv1_1"})
+    assert expected(shallow, *pictures)[0] > expected(optimized, *pictures)[0]
+
+
+@pytest.mark.parametrize(("name", "size"), [("starry-night", 32), ("adain", 16), ("wct", 2048)])
+def test_any_size_that_an_engine_takes_has_an_estimate(name, size):
+    assert expected(find(name)[1].but({"size": size}), (600, 400), (500, 500))[0] > 0
+
+
 def test_changes_are_told_for_every_kind():
     changed = CheckpointSettings(checkpoint="starry-night").but({"strength": 0.5})
     assert changed.changes_from(find("starry-night")[1]) == {"strength": 0.5}

@@ -8,14 +8,17 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
+import nst.painters
 from nst import compare
 from nst.claims import UNKNOWN, agreement, verdicts
 from nst.images import read_report
+from nst.methods import method
 from nst.recipe import Recipe
 from nst.reports import Cell, Claim, Figure, find
 from nst.reproduce import Store, drawing, paint
 from nst.sheets import GAP, LEAST_WIDTH, MARGIN
 from nst.tables import COLUMNS, row
+from nst.variants import Variant
 
 DARKER = Claim(says="Noise is worse", kind="order", column="ssim", of=("A", "B"), direction="down")
 
@@ -126,6 +129,19 @@ def test_a_sheet_has_a_line_for_each_published_number_and_each_claim(once):
     assert drawing(figure(columns=()), outcomes).height <= whole.height - 40
     assert drawing(figure(claims=(DARKER, DARKER)), outcomes).height > whole.height
     assert drawing(figure(title="Mine " * 30), outcomes).height > whole.height
+
+
+def test_retrained_weights_are_painted_with_again(photo, painting, tmp_path, monkeypatch):
+    """What was kept of other weights is not taken for theirs."""
+    variant = Variant("A", "style-swap", method("style-swap").settings.but({"size": 64}))
+    store = Store(tmp_path / "results")
+    for _ in compare.run(photo, painting, [variant], keep=store.keep):
+        pass
+    assert store.recall(variant, photo, painting)
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(b"retrained")
+    monkeypatch.setattr(nst.painters, "bundled_file", lambda layer, family: other)
+    assert store.recall(variant, photo, painting) is None
 
 
 def test_a_table_of_a_report_is_painted_beside_its_numbers(photo, painting, tmp_path):

@@ -5,7 +5,7 @@ import torch
 
 import nst.swap
 from nst.recipe import SwapSettings
-from nst.swap import TooSmall, matches, swapped
+from nst.swap import TooSmall, matches, swapped, thinned
 
 
 def features(height, width, channels=6, seed=0):
@@ -45,6 +45,15 @@ def test_it_is_what_a_double_loop_does(patch, stride, block, monkeypatch):
 def test_a_picture_swapped_with_itself_stays_as_it_is():
     content = features(12, 13)
     torch.testing.assert_close(swapped(content, content, SwapSettings()), content)
+
+
+@pytest.mark.parametrize(("most", "stride"), [(16_000, 1), (324, 1), (323, 2), (100, 2), (80, 3)])
+def test_too_many_patches_are_thinned_by_a_larger_stride(most, stride):
+    settings = SwapSettings().model_copy(update={"most": most})
+    assert thinned(features(20, 20), settings).stride == stride
+    content, style = features(9, 8), features(20, 20, seed=1)
+    found = swapped(content, style, settings)
+    torch.testing.assert_close(found, swapped(content, style, SwapSettings(stride=stride)))
 
 
 def test_with_more_balance_more_patches_are_used_and_none_too_often():

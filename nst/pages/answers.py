@@ -176,6 +176,9 @@ class Answers:
                 if isinstance(found, str):
                     yield found, *UNCHANGED[1:]
             result = last(self.fast(picture, found, chosen))
+            if self.runs.overtaken(request, turn):
+                yield UNCHANGED
+                return
             name = bundled_name(photo, photos()) or "photo"
             report = {"photo": name, **result.report}
             label = f"{name}-{report['checkpoint']['name']}"
@@ -201,7 +204,11 @@ class Answers:
 
         def answer() -> Iterator[tuple[Any, ...]]:
             how = (strength, keep_colors, size)
+            turn = self.runs.turn(request)
             result = self._moved(opened(photo), opened(painting), method, how, own)
+            if self.runs.overtaken(request, turn):
+                yield UNCHANGED
+                return
             names = labels(photo, painting)
             report = {"method": method, "photo": names[0], "painting": names[1], **result.report}
             label = "-".join((*names, method))
@@ -215,7 +222,9 @@ class Answers:
         """The result of a method for any painting."""
         instant.settings(*how)
         chosen = anypainting.settings(method, *how, *own)
-        return last(self.arbitrary(photo, [Style(painting), *anypainting.mixed(*own)], chosen))
+        styles = [Style(painting), *anypainting.mixed(*own)]
+        anypainting.refuse_if_too_long(chosen, photo.size, painting.size, len(styles))
+        return last(self.arbitrary(photo, styles, chosen))
 
 
 def _explained(answer: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
@@ -237,7 +246,7 @@ def _in_address(checkpoint: str, how: Sequence[Any], own: Sequence[Any]) -> dict
     chosen = instant.settings(*how)
     if checkpoint in all_methods():
         default = all_methods()[checkpoint].settings.strength
-        return instant.changes(chosen, default) | anypainting.changes(*own)
+        return instant.changes(chosen, default) | anypainting.changes(checkpoint, own)
     return instant.changes(chosen)
 
 

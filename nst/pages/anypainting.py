@@ -1,25 +1,30 @@
 """The part of the main page for any painting in one pass."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradio as gr
-from pydantic import ValidationError
 
 from nst.arbitrary import Style
+from nst.estimate import duration
 from nst.images import open_picture
 from nst.methods import MOST_PAINTINGS, MethodSettings, all_methods, method
 from nst.pages.instant import PREFIX
 from nst.pages.parts import method_cards
+from nst.painters import expected
 from nst.presets import paintings
 from nst.recipe import BadSetting, setting_field
+from nst.variants import TooMuch
 
 OTHERS = MOST_PAINTINGS - 1  # paintings that can be mixed with the first
-MOST_WEIGHT = 2.0  # of each; the first one has 1
 NUMBERS = range(2, 2 + OTHERS)
 NAMES = ("stroke", "balance", *(f"{part}{n}" for n in NUMBERS for part in ("mix", "weight")))
-DEFAULT = dict(zip(NAMES, (1.0, 0.0, *("", 1.0) * OTHERS), strict=True))
+RANGES = {"stroke": (0.25, 2.0), "balance": (0.0, 1.0)} | {
+    f"weight{n}": (0.0, 2.0)
+    for n in NUMBERS  # the first painting has 1
+}
 INPUTS = len(NAMES)
+MOST_SECONDS = 60.0  # a visitor may not hold one of few slots longer
 
 
 def cards() -> gr.Gallery:
@@ -27,16 +32,24 @@ def cards() -> gr.Gallery:
     return method_cards(all_methods().values())
 
 
+def defaults(name: str) -> list[Any]:
+    """The inputs' values of a method, in the order of `NAMES`."""
+    chosen = method(name).settings
+    return [chosen.stroke, chosen.swap.balance, *("", 1.0) * OTHERS]
+
+
 def controls() -> tuple[gr.Group, list[gr.components.Component]]:
     """What only these methods have; hidden while none is in use."""
     stroke = MethodSettings.model_fields["stroke"]
     balance = setting_field("swap.balance")
+    values = dict(zip(NAMES, defaults(next(iter(all_methods()))), strict=True))
     titles = [("none", ""), *((credit.title, name) for name, credit in paintings().items())]
     with gr.Group(visible=False, elem_id="method-controls") as group:
         with gr.Row():
             inputs = [
                 gr.Slider(
-                    *(0.25, 2, DEFAULT["stroke"]),
+                    *RANGES["stroke"],
+                    values["stroke"],
                     label=stroke.title,
                     info=stroke.description,
                     step=0.05,
@@ -45,7 +58,8 @@ def controls() -> tuple[gr.Group, list[gr.components.Component]]:
                     elem_id="stroke",
                 ),
                 gr.Slider(
-                    *(0, 1, DEFAULT["balance"]),
+                    *RANGES["balance"],
+                    values["balance"],
                     label=balance.title,
                     info="style swap: how evenly the painting's patches are used",
                     step=0.05,
@@ -68,7 +82,8 @@ def controls() -> tuple[gr.Group, list[gr.components.Component]]:
                     )
                     inputs.append(
                         gr.Slider(
-                            *(0, MOST_WEIGHT, 1.0),
+                            *RANGES[f"weight{number}"],
+                            values[f"weight{number}"],
                             label="Weight",
                             info="the first one has 1",
                             step=0.05,
@@ -107,27 +122,45 @@ def mixed(*own: Any) -> list[Style]:
     return found
 
 
-def changes(*own: Any) -> dict[str, Any]:
-    """What the page's address carries: inputs that are not as they were."""
-    given = dict(zip(NAMES, own, strict=True))
-    return {PREFIX + name: value for name, value in given.items() if value != DEFAULT[name]}
+def refuse_if_too_long(
+    chosen: MethodSettings, photo: tuple[int, int], painting: tuple[int, int], count: int
+) -> None:
+    """Raises `TooMuch` with a size that fits, for a mixture of `count` paintings."""
+    seconds = count * expected(chosen, photo, painting)[0]
+    if seconds > MOST_SECONDS:
+        size = int(chosen.size * (MOST_SECONDS / seconds) ** 0.5)
+        raise TooMuch(
+            f"This would take about {duration(seconds)}; at once means at most "
+            f"{duration(MOST_SECONDS)}. A size of {size} pixels would fit."
+        )
 
 
-def read(query: Mapping[str, str]) -> tuple[list[Any], list[str]]:
-    """The inputs in an address, and the parts that could not be restored."""
-    found, lost = dict(DEFAULT), []
-    for name in NAMES:
-        if PREFIX + name not in query:
-            continue
-        text = query[PREFIX + name]
-        try:
-            changed = found | {name: type(DEFAULT[name])(text)}
-            settings(next(iter(all_methods())), 1.0, False, 512, *changed.values())
-            mixed(*changed.values())
-            found = changed
-        except (ValueError, ValidationError, BadSetting):
-            lost.append(PREFIX + name)
-    return list(found.values()), lost
+def changes(name: str, own: Sequence[Any]) -> dict[str, Any]:
+    """What the page's address carries: inputs that are not as the method has them."""
+    rows = zip(NAMES, own, defaults(name), strict=True)
+    return {PREFIX + key: value for key, value, default in rows if value != default}
+
+
+def read(query: Mapping[str, str], name: str) -> tuple[list[Any], list[str]]:
+    """The inputs of a method in an address, and the parts that could not be restored."""
+    found, lost = [], []
+    for key, default in zip(NAMES, defaults(name), strict=True):
+        value = _read(key, query.get(PREFIX + key, str(default)))
+        if value is None:
+            lost.append(PREFIX + key)
+        found.append(default if value is None else value)
+    return found, lost
+
+
+def _read(key: str, text: str) -> float | str | None:
+    """The value of an input, if the input can have it."""
+    if key not in RANGES:
+        return text if text in ("", *paintings()) else None
+    least, most = RANGES[key]
+    try:
+        return value if least <= (value := float(text)) <= most else None
+    except ValueError:
+        return None
 
 
 def about(name: str) -> str:
@@ -135,6 +168,6 @@ def about(name: str) -> str:
     chosen = method(name)
     note = f" {chosen.note}" if chosen.note else ""
     return (
-        f"**{chosen.title}**, any painting in about a second. {chosen.summary}\n\n"
+        f"**{chosen.title}**, for any painting. {chosen.summary}\n\n"
         f"*{chosen.source}.*{note} Press Refine to let the optimization go on from this result."
     )

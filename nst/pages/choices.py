@@ -95,6 +95,7 @@ class StyleChoice:
             unmarked,
             gr.skip(),
             chosen.settings.strength,
+            *anypainting.defaults(chosen.name),
             None,
         )
 
@@ -114,6 +115,7 @@ class StyleChoice:
             gr.Gallery(selected_index=None),
             _selected(entry.style, paintings()),
             gr.skip(),
+            *(gr.skip() for _ in range(anypainting.INPUTS)),
         )
 
 

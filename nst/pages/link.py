@@ -157,7 +157,10 @@ def read(query: Mapping[str, str]) -> Place:
     painting = known("painting", paintings(), style if style in paintings() else PAINTING)
     default = all_methods()[checkpoint].settings if checkpoint in all_methods() else instant.DEFAULT
     chosen, lost_instant = instant.read(query, default.strength)
-    own, lost_own = anypainting.read(query)
+    first_method = next(iter(all_methods()))
+    own, lost_own = anypainting.read(
+        query, checkpoint if checkpoint in all_methods() else first_method
+    )
     lost += lost_instant + lost_own
     good = _usable(preset, settings)
     lost += [name for name in settings if name not in good]

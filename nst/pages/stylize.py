@@ -147,7 +147,7 @@ def lay_out(
         groups = [styles.controls, of_methods]
         leave = [styles.checkpoint, *groups, go, *galleries, styles.remote, about]
         in_use = [styles.checkpoint, about, *groups, painting, go, stop]
-        in_use += [*galleries, cards, painting_strip, styles.strength, styles.remote]
+        in_use += [*galleries, cards, painting_strip, styles.strength, *own, styles.remote]
         place = [*inputs, cards, photo_strip, painting_strip, about, *groups, *galleries, go]
 
         think = {"inputs": inputs, "outputs": [foreseen, address], **QUIET}

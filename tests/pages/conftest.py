@@ -12,6 +12,7 @@ from playwright.sync_api import sync_playwright
 
 import app
 from nst.optimize import stylize
+from nst.painters import paint
 
 CHROMIUM = "chromium", "chromium-browser", "google-chrome"
 INSTALL = "No Chromium found. Install it with: apt-get install chromium"
@@ -30,22 +31,27 @@ PATIENCE = 60  # seconds for anything that computes; a slow machine has other wo
 
 
 class Engine:
-    """The real engine, and a count of the runs that go on."""
+    """Counts of the real engines' runs."""
 
     def __init__(self):
         self.lock = threading.Lock()
         self.started = self.active = self.most = 0
 
-    def stylize(self, *arguments, **options):
-        with self.lock:
-            self.started += 1
-            self.active += 1
-            self.most = max(self.most, self.active)
-        try:
-            yield from stylize(*arguments, **options)
-        finally:
+    def counted(self, run):
+        """The generator function, counted."""
+
+        def steps(*arguments, **options):
             with self.lock:
-                self.active -= 1
+                self.started += 1
+                self.active += 1
+                self.most = max(self.most, self.active)
+            try:
+                yield from run(*arguments, **options)
+            finally:
+                with self.lock:
+                    self.active -= 1
+
+        return steps
 
     def wait_for(self, **counts):
         """Until it has these counts."""
@@ -66,8 +72,8 @@ def server(tmp_path_factory):
     engine = Engine()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
-        patch.setattr(app, "stylize", engine.stylize)
-        patch.setattr(app.compare, "run", partial(app.compare.run, stylize=engine.stylize))
+        patch.setattr(app, "stylize", engine.counted(stylize))
+        patch.setattr(app.compare, "run", partial(app.compare.run, stylize=engine.counted(paint)))
         blocks = app.build()
         _, url, _ = blocks.launch(
             prevent_thread_lock=True, server_name="127.0.0.1", quiet=True, **app.LAUNCH

@@ -1,13 +1,19 @@
 """Any painting at once, on the main page in a real browser and over the API."""
 
+from types import SimpleNamespace
+
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 from playwright.sync_api import expect
 
+from nst import arbitrary, fast, optimize
+from nst.estimate import estimate
 from nst.images import open_picture, read_report
 from nst.methods import all_methods
+from nst.pages.answers import UNCHANGED, Answers
+from nst.pages.anypainting import defaults, read
 from nst.presets import paintings, photos
 from tests.pages.test_instant import difference, result, wait_for_another
 from tests.pages.test_stylize import downloaded, press_stylize, query, upload, wait_for_query
@@ -28,12 +34,30 @@ def test_a_method_paints_as_soon_as_it_is_chosen(visit, engine, name):
     choose(page, name)
     wait_for_another(page, before)
     wait_for_query(page, method=name, checkpoint=None)
-    expect(page.locator("#about")).to_contain_text("any painting in about a second")
+    expect(page.locator("#about")).to_contain_text("for any painting")
     expect(page.locator("#methods .thumbnail-item.selected")).to_have_count(1)
     for others in ("styles", "presets"):
         expect(page.locator(f"#{others} .thumbnail-item.selected")).to_have_count(0)
     expect(page.locator("#stroke")).to_be_visible()
     assert engine.started == 0
+
+
+def test_a_card_brings_its_own_settings(visit, tmp_path):
+    page = visit(SMALL)
+    choose(page, "style-swap-balanced")
+    expect(page.locator("#balance input[type=number]")).to_have_value("0.3")
+    assert read_report(downloaded(page, "#png", tmp_path))["settings"]["swap"]["balance"] == 0.3
+    wait_for_query(page, method="style-swap-balanced", **{"instant.balance": None})
+    choose(page, "style-swap")
+    expect(page.locator("#balance input[type=number]")).to_have_value("0")
+    wait_for_query(page, method="style-swap", **{"instant.balance": None})
+
+
+@pytest.mark.parametrize("part", ["stroke=4", "balance=-1", "weight2=nan", "weight3=inf", "mix2=x"])
+def test_what_a_field_cannot_have_is_not_restored(part):
+    values, lost = read({f"instant.{key}": value for key, value in [part.split("=")]}, "adain")
+    assert values == defaults("adain")
+    assert lost == [f"instant.{part.partition('=')[0]}"]
 
 
 def test_another_painting_keeps_the_method_and_paints_at_once(visit, engine, tmp_path):
@@ -90,6 +114,27 @@ def test_the_file_has_its_settings(visit, tmp_path):
     assert report["settings"]["size"] == 96
 
 
+@pytest.mark.parametrize("method", ["style-swap", "starry-night"])
+def test_a_result_that_came_too_late_is_not_shown(method):
+    """While it was painted, the visitor chose something else."""
+    request = SimpleNamespace(session_hash="visitor")
+
+    def slow(engine):
+        def steps(*arguments):
+            answers.runs.turn(request)
+            return engine(*arguments)
+
+        return steps
+
+    answers = Answers(optimize.stylize, estimate, slow(fast.stylize), slow(arbitrary.stylize))
+    photo, painting = str(photos()["cat"].path), str(paintings()["great_wave"].path)
+    how = 1.0, False, 96
+    given = (photo, method, *how) if method == "starry-night" else (photo, painting, method, *how)
+    answer = answers.at_once if method == "starry-night" else answers.any_at_once
+    own = () if method == "starry-night" else defaults(method)
+    assert list(answer(request, *given, *own)) == [UNCHANGED]
+
+
 # The API
 
 
@@ -98,9 +143,9 @@ def client(server):
     return Client(server.url, verbose=False)
 
 
-def paint(client, *more, painting="great_wave", method="style-swap"):
+def paint(client, *more, painting="great_wave", method="style-swap", size=96):
     pictures = handle_file(photos()["cat"].path), handle_file(paintings()[painting].path)
-    answer = client.predict(*pictures, method, 1.0, False, 96, *more, api_name="/any")
+    answer = client.predict(*pictures, method, 1.0, False, size, *more, api_name="/any")
     return [
         part["value"] if isinstance(part, dict) and "__type__" in part else part for part in answer
     ]
@@ -131,3 +176,8 @@ def test_a_mixture_differs_from_its_paintings(client):
     alone = open_picture(paint(client, 1.0, 0.0, "", 1.0)[5])
     mixed = open_picture(paint(client, 1.0, 0.0, "composition_viii", 1.0)[5])
     assert difference(alone, mixed) > 3
+
+
+def test_what_is_not_at_once_is_refused_with_a_size(client):
+    with pytest.raises(AppError, match=r"at most 60 s. A size of \d+ pixels would fit"):
+        paint(client, 2.0, 1.0, "starry_night", 1.0, "whalers", 1.0, size=2048)
