@@ -65,6 +65,15 @@ def _alike(claim: Claim, values: Sequence[float]) -> tuple[str, str]:
     return found, f"{', '.join(map(shown, values))}; alike means within {shown(claim.within)}"
 
 
+def _share(claim: Claim, values: Sequence[float]) -> tuple[str, str]:
+    if values[1] <= 0:
+        return UNKNOWN, "is zero for the one it is compared with"
+    share = 100 * values[0] / values[1]
+    reached, wanted = share >= claim.percent, claim.direction == "up"
+    bound = f"{'at least' if wanted else 'less than'} {claim.percent:.0f} % wanted"
+    return HOLDS if reached == wanted else FAILS, f"{share:.0f} % of the other's; {bound}"
+
+
 def _extreme(claim: Claim, values: Sequence[float]) -> tuple[str, str]:
     sign = 1 if claim.direction == "up" else -1
     place = sum(sign * value > sign * values[0] for value in values[1:])
@@ -73,7 +82,13 @@ def _extreme(claim: Claim, values: Sequence[float]) -> tuple[str, str]:
     return found, f"{shown(values[0])} against {', '.join(map(shown, values[1:]))}"
 
 
-_CHECKS = {"order": _order, "change": _change, "alike": _alike, "extreme": _extreme}
+_CHECKS = {
+    "order": _order,
+    "change": _change,
+    "alike": _alike,
+    "extreme": _extreme,
+    "share": _share,
+}
 
 
 def verdicts(figure: Figure, rows: Rows) -> list[Verdict]:

@@ -44,11 +44,12 @@ class Claim(_Table):
 
     `order`: `column` goes up or down along `of`. `change`: `column` of the first of `of` differs
     from that of the second by `percent`. `alike`: `column` differs by at most `within` among `of`.
-    `extreme`: the first of `of` has the largest or smallest `column`.
+    `extreme`: the first of `of` has the largest or smallest `column`. `share`: `column` of the
+    first of `of` is, with `direction` up, at least `percent` of that of the second, or less.
     """
 
     says: str
-    kind: Literal["order", "change", "alike", "extreme"]
+    kind: Literal["order", "change", "alike", "extreme", "share"]
     column: str
     of: tuple[str, ...] = Field(min_length=2)  # titles of cells
     direction: Literal["up", "down", ""] = ""
@@ -57,8 +58,14 @@ class Claim(_Table):
 
     @model_validator(mode="after")
     def _complete(self) -> "Claim":
-        wants = {"order": self.direction, "extreme": self.direction, "alike": self.within}
-        if wants.get(self.kind, self.percent) in ("", None):
+        wants = {
+            "order": (self.direction,),
+            "change": (self.percent,),
+            "alike": (self.within,),
+            "extreme": (self.direction,),
+            "share": (self.direction, self.percent),
+        }
+        if any(value in ("", None) for value in wants[self.kind]):
             raise ValueError(f"a claim of kind {self.kind} lacks its direction, within or percent")
         return self
 

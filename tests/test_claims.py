@@ -98,6 +98,21 @@ def test_alike_means_within_a_distance(within, values, found):
 @pytest.mark.parametrize(
     ("direction", "values", "found"),
     [
+        ("up", [75, 100], HOLDS),
+        ("up", [74, 100], FAILS),
+        ("down", [74, 100], HOLDS),
+        ("down", [75, 100], FAILS),
+        ("up", [300, 100], HOLDS),
+        ("up", [1, 0], UNKNOWN),
+    ],
+)
+def test_a_share_is_of_the_second(direction, values, found):
+    assert judged("share", values, direction=direction, percent=75.0).verdict == found
+
+
+@pytest.mark.parametrize(
+    ("direction", "values", "found"),
+    [
         ("up", [9, 1, 2], HOLDS),
         ("up", [9, 9, 2], HOLDS),
         ("up", [5, 9, 2], PARTLY),
@@ -121,6 +136,7 @@ def test_an_extreme_that_is_second_holds_in_part(direction, values, found):
         ("change", {"percent": 3}),
         ("alike", {"within": 1}),
         ("extreme", {"direction": "up"}),
+        ("share", {"direction": "up", "percent": 75.0}),
     ],
 )
 def test_without_a_number_nothing_can_be_said(kind, details, missing):
