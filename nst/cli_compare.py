@@ -70,7 +70,7 @@ def compare(
     report: Report = None,
     yes: Yes = False,
 ) -> None:
-    """Paint PHOTO and PAINTING with several presets and measure the results."""
+    """Paint PHOTO and PAINTING with presets, methods or networks and measure the results."""
     if (presets is None) == (vary is None):
         raise BadSetting("Give `--presets a,b,c`, or `--vary key=v1,v2` with `--preset`.")
     if vary is None:

@@ -97,7 +97,7 @@ def encoder(dtype: torch.dtype, device: torch.device) -> Backbone:
 
 @torch.no_grad()
 def round_trip(photo: Image, decoder: Decoder, backbone: Backbone) -> Image:
-    """A picture as the decoder makes it of its own features, at the same size."""
+    """A picture of at least 16 x 16 as the decoder makes it of its own features, at its size."""
     features = backbone.features(to_tensor(photo, backbone.device), (decoder.layer,))
     decoded = decoder(features[decoder.layer])
     side = F.pad(

@@ -12,6 +12,7 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.data import default_collate
 
 from nst.backbones import Backbone
@@ -25,6 +26,7 @@ from nst.steps import Losses, Term
 from nst.swap import swapped
 from nst.training import InverseRecipe
 
+BLOCK = 16  # pixels of a side, whose mean color counts
 SCALE_CROPS = 64  # whose features give each channel's scale
 
 
@@ -93,9 +95,11 @@ class _Inverse:
         decoded = network(wanted)
         found = self.backbone.features(decoded, (layer,))[layer]
         error = normalized(found, self.network) - normalized(wanted, self.network)
+        difference = (decoded[:count] - crops) / SPREAD
         sums = {
             "feature": error.float().square().mean(),
-            "image": ((decoded[:count] - crops) / SPREAD).square().mean(),
+            "image": difference.square().mean(),
+            "color": F.avg_pool2d(difference, BLOCK).square().mean(),
             "tv": total_variation(decoded / SPREAD, "l2-mean"),
         }
         weights = {name: getattr(self.recipe, name) for name in sums}

@@ -124,6 +124,9 @@ class InverseRecipe(CourseRecipe):
         1.0, ge=0, le=1e9, description="squared error of features, in units of a channel's scale"
     )
     image: float = Field(1.0, ge=0, le=1e9, description="squared error of pixels, over 63.75")
+    color: float = Field(
+        0.0, ge=0, le=1e9, description="squared error of means of 16 x 16 pixels, over 63.75"
+    )
     tv: float = Field(1e-4, ge=0, le=1e9, description="total variation of pixels over 63.75")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from nst.backbones import Backbone
 from nst.course import BadTraining, Crops, find_photos
@@ -46,7 +47,7 @@ def steps(photos, made, count=None, crew=PRECISE, **options):
 
 
 def test_the_losses_of_a_step_are_those_written_out(photos):
-    made = recipe(feature=0.7, image=3, tv=0.2)
+    made = recipe(feature=0.7, image=3, color=5, tv=0.2)
     start = Decoder("conv2_1")
     (step,) = steps(photos, made, 1, start=start)
     crops = torch.stack([Crops(photos.paths, made.data, made.seed)[i] for i in range(2)])
@@ -60,9 +61,12 @@ def test_the_losses_of_a_step_are_those_written_out(photos):
     expected = {
         "feature": ((found - wanted) / scale).square().mean(),
         "image": (pixels - crops / 63.75).square().mean(),
+        "color": F.interpolate(pixels - crops / 63.75, scale_factor=1 / 16, mode="area")
+        .square()
+        .mean(),
         "tv": pixels.diff(dim=2).square().mean() + pixels.diff(dim=3).square().mean(),
     }
-    for name, weight in (("feature", 0.7), ("image", 3), ("tv", 0.2)):
+    for name, weight in (("feature", 0.7), ("image", 3), ("color", 5), ("tv", 0.2)):
         term = step.losses.terms[name]
         assert term.unweighted == pytest.approx(expected[name].item(), rel=2e-3), name
         assert term.weighted == pytest.approx(weight * term.unweighted), name
