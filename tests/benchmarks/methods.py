@@ -6,18 +6,25 @@ after it, the same at 1024, memory beyond the process's own, and decoder trainin
 
 import resource
 import time
+from itertools import islice
 
 from PIL import Image
 
 from nst.arbitrary import Style, stylize
+from nst.course import Photos, fleet
 from nst.images import fit, open_picture, resized
+from nst.machine import device
 from nst.methods import all_methods
 from nst.presets import paintings, photos
 from nst.steps import last
+from nst.train_inverse import train_inverse
+from nst.training import inverse_training
 
 BOUNDS = {("style-swap", 512): 1.2, ("style-swap", 1024): 8.0, ("adain", 512): 0.5}
 FIRST_BOUND = 2.0  # seconds of the first style swap
 REPEATS = 3
+TRAINING_BOUND = 8.0  # pictures a second
+WARM_UP, STEPS = 3, 12
 
 
 def main() -> None:
@@ -33,6 +40,18 @@ def main() -> None:
             bound = f" (bound {BOUNDS[name, size]})" if (name, size) in BOUNDS else ""
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
             print(f"{name} at {size}: {seconds:.2f} s{bound}; most memory so far {peak:.2f} GB")
+    print(f"decoder training at 256: {_trained():.1f} pictures/s (bound {TRAINING_BOUND})")
+
+
+def _trained() -> float:
+    """Pictures a second of the decoder of conv3_1, after the first steps."""
+    paths = tuple(credit.path for credit in (*photos().values(), *paintings().values()))
+    recipe = inverse_training("conv3_1").recipe.but({"data.side": 256})
+    with fleet(device()) as crew:
+        steps = train_inverse(Photos(paths, 0), recipe, crew)
+        times = [step.seconds for step in islice(steps, WARM_UP + STEPS)]
+        steps.close()
+    return STEPS * recipe.data.batch / (times[-1] - times[WARM_UP - 1])
 
 
 def _painted(name: str, photo: Image.Image, painting: Image.Image, size: int) -> float:
