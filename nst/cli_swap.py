@@ -61,6 +61,10 @@ def swap(
         "keep_colors": keep_colors or None,
     }
     chosen = method(name)
+    patches = {"--patch": patch, "--stride": stride, "--balance": balance}
+    unused = [option for option, value in patches.items() if value is not None]
+    if unused and chosen.settings.method != "style-swap":
+        raise BadSetting(f"`{unused[0]}` is for style swap; {chosen.title} has no patches.")
     settings = chosen.settings.but({key: v for key, v in given.items() if v is not None})
     others = _mixed(mix or [])
     sources = [photo, painting, *(name for name, _ in others)]

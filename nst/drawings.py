@@ -1,6 +1,7 @@
 """Sheets of a comparison and of a sweep."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from PIL.Image import Image
 
@@ -17,11 +18,18 @@ def panel(outcome: Outcome) -> Panel:
     numbers = row(outcome)
     lines = (
         f"content {numbers['content_score']:.0f}, style {numbers['style_score']:.0f} of 100",
-        f"{shown(numbers['iterations'])} iterations in {numbers['seconds']:.1f} s",
+        _cost(numbers),
     )
     if numbers["warning"]:
         lines = (*lines, "stopped early: its numbers grew out of range")
     return Panel(outcome.result.picture, outcome.variant.title, lines)
+
+
+def _cost(numbers: Mapping[str, Any]) -> str:
+    """What a result took."""
+    time = f"{numbers['seconds']:.1f} s"
+    steps = numbers["iterations"]
+    return f"at once, {time}" if steps is None else f"{shown(steps)} iterations in {time}"
 
 
 def sheet_title(photo: str, painting: str, subject: str) -> str:

@@ -72,6 +72,10 @@ def test_a_tiny_painting_is_painted_with():
     [
         (["--method", "adaine"], "Did you mean `adain`?"),
         (["--patch", "0"], "patch"),
+        (
+            ["--method", "wct", "--balance", "0"],
+            "`--balance` is for style swap",
+        ),
         (["--stride", "0"], "stride"),
         (["--strength", "2"], "strength"),
         (["--size", "5"], "size"),

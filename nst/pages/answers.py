@@ -205,6 +205,8 @@ class Answers:
         def answer() -> Iterator[tuple[Any, ...]]:
             how = (strength, keep_colors, size)
             turn = self.runs.turn(request)
+            title = html.escape(all_methods()[method].title)
+            yield f"<p><b>Painting: {title} …</b></p>", *UNCHANGED[1:]
             result = self._moved(opened(photo), opened(painting), method, how, own)
             if self.runs.overtaken(request, turn):
                 yield UNCHANGED

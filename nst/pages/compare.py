@@ -72,7 +72,7 @@ def _lay_out(frame: Frame, compare: Comparer, tab: gr.Tab) -> list[gr.components
                     multiselect=True,
                     max_choices=MOST,
                     label="Presets",
-                    info="two to six",
+                    info="two to six presets, methods for any painting or trained networks",
                     elem_id="compare-presets",
                 )
             with gr.Group(visible=False) as of_values:

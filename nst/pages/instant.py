@@ -118,13 +118,13 @@ def read(
     for name in FastSettings.model_fields:
         if PREFIX + name in query:
             try:
-                chosen = FastSettings.model_validate(
+                changed = FastSettings.model_validate(
                     chosen.model_dump() | {name: query[PREFIX + name]}
                 )
-                settings(chosen.strength, chosen.keep_colors, chosen.size)
+                settings(changed.strength, changed.keep_colors, changed.size)
+                chosen = changed
             except (ValidationError, BadSetting):
                 lost.append(PREFIX + name)
-                chosen = default
     return chosen, lost
 
 

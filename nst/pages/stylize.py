@@ -223,13 +223,19 @@ def lay_out(
             ended(answers.rest, [styles.checkpoint, *files], [go, stop, *files], **QUIET)
         stop.click(answers.runs.stop, None, None, **QUIET)
         for chosen in (
-            styles.cards.select(styled.bundled, None, in_use, cancels=[run], **QUIET),
+            styles.cards.select(
+                styled.bundled, None, in_use, cancels=[run], trigger_mode="multiple", **QUIET
+            ),
             styles.remote.input(styled.remote, styles.remote, in_use, cancels=[run], **QUIET),
         ):
-            chosen.success(answers.at_once, **private, **trained).then(answers.consider, **think)
-        method_gallery.select(styled.method, None, in_use, cancels=[run], **QUIET).success(
-            answers.any_at_once, **private, **moved
-        ).then(answers.consider, **think)
+            chosen.success(answers.at_once, trigger_mode="always_last", **private, **trained).then(
+                answers.consider, **think
+            )
+        method_gallery.select(
+            styled.method, None, in_use, cancels=[run], trigger_mode="multiple", **QUIET
+        ).success(answers.any_at_once, trigger_mode="always_last", **private, **moved).then(
+            answers.consider, **think
+        )
         shared_inputs = (styles.strength, styles.keep_colors, styles.size)
         either = [photo.change, *(component.input for component in shared_inputs)]
         for triggers, answer, given in (
