@@ -2,7 +2,8 @@
 
 Encoder and decoders are the same for all methods: style swap (Chen and Schmidt 2016), AdaIN (Huang
 and Belongie 2017) and WCT (Li et al. 2017). Where a method works on several layers, the deepest
-comes first, and the next one reads the picture made of it.
+comes first, and the next one reads the picture made of it; strengths below 1 mix in the photo's own
+features at each layer.
 """
 
 import math
@@ -76,7 +77,8 @@ def stylize(
     report = {
         "settings": settings.model_dump(),
         "weights": [style.weight for style in styles],
-        "training": _training(settings),
+        # The deepest decoder began with the others, and its notes tell of all that it began with.
+        "training": training_cost(bundled(settings.layers[0], settings.decoders).notes),
         "size": list(picture.size),
         "seconds": round(seconds, 3),
         "precision": precision,
@@ -102,14 +104,6 @@ def _check(styles: Sequence[Style]) -> None:
         raise BadMixture("Every painting of a mixture needs a weight above 0.")
 
 
-def _training(settings: MethodSettings) -> dict[str, float]:
-    """What the deepest decoder took with all that it began with, and the others alone."""
-    deepest, *others = (bundled(layer, settings.decoders).notes for layer in settings.layers)
-    cost = training_cost(deepest)
-    seconds = cost["seconds"] + sum(notes["training"]["seconds"] for notes in others)
-    return {**cost, "seconds": round(seconds, 1)}
-
-
 @torch.no_grad()
 def painted(
     photo: Image.Image,
@@ -123,7 +117,7 @@ def painted(
     sizes = [fit(style.painting.size, side) for style in styles]
     _refuse_if_too_large(settings, photo.size, sizes, dtype)
     backbone = encoder(dtype, place)
-    image = to_tensor(photo, place)
+    image = given = to_tensor(photo, place)
     paintings = [
         to_tensor(resized(style.painting, size), place)
         for style, size in zip(styles, sizes, strict=True)
@@ -131,11 +125,13 @@ def painted(
     total = sum(style.weight for style in styles)
     for layer in settings.layers:
         content = _features(image, backbone, layer)
+        # The photo itself, not what deeper decoders made of it, so that weak styles stay sharp.
+        own = _features(given, backbone, layer) if settings.strength < 1 else content
         moved = torch.zeros_like(content, dtype=torch.float32)
         for style, painting in zip(styles, paintings, strict=True):
             features = _features(painting, backbone, layer)
             moved += style.weight / total * transform(content, features, settings.swap)
-        moved = content.float().lerp(moved, settings.strength).to(dtype)
+        moved = own.float().lerp(moved, settings.strength).to(dtype)
         decoder = bundled(layer, settings.decoders).decoder.to(place)
         decoded = decoder(moved.contiguous(memory_format=torch.channels_last)).clamp(0, 255)
         image = decoded[:, :, GRID : GRID + photo.height, GRID : GRID + photo.width]

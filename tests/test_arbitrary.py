@@ -1,7 +1,6 @@
 """Any painting in one pass."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from PIL import Image, ImageChops, ImageStat
 import nst.arbitrary
 from nst.arbitrary import BadMixture, Style, stylize
 from nst.backbones import DECODED
-from nst.decoders import encoder
+from nst.decoders import bundled, encoder
 from nst.estimate import TooLarge
 from nst.images import fit, open_picture, resized, to_tensor
 from nst.methods import all_methods, method
@@ -196,16 +195,9 @@ def test_what_does_not_fit_the_memory_is_refused_with_a_size(cat, wave, monkeypa
     assert max(run(cat, wave, "wct", size=fitting).picture.size) == fitting
 
 
-def test_the_training_of_shared_decoders_is_counted_once(monkeypatch):
-    """Each began with the one before it, whose seconds are among its own `before`."""
-    seconds = {"conv1_1": 1.0, "conv2_1": 10.0, "conv3_1": 100.0, "conv4_1": 1000.0}
-    before = {"conv1_1": 0.0, "conv2_1": 1.0, "conv3_1": 11.0, "conv4_1": 111.0}
-
-    def made_up(layer, family):
-        run = {"photos": 9, "iterations": 5, "seconds": seconds[layer]}
-        notes = {"training": run, "before": {"iterations": 0, "seconds": before[layer]}}
-        return SimpleNamespace(notes=notes)
-
-    monkeypatch.setattr(nst.arbitrary, "bundled", made_up)
-    adain = nst.arbitrary._training(method("adain").settings)
-    assert adain == {"photos": 9, "seconds": 1111.0}
+def test_the_report_tells_what_the_training_took(cat, wave):
+    """Of the deepest decoder with all that it began with: none is counted twice."""
+    notes = bundled("conv4_1").notes
+    seconds = notes["training"]["seconds"] + notes["before"]["seconds"]
+    report = run(cat, wave, "wct").report
+    assert report["training"] == {"photos": 1031, "seconds": pytest.approx(seconds, abs=0.1)}
