@@ -32,7 +32,7 @@ from nst.transforms import adain, wct
 
 GRID = 8  # pixels for a position of the deepest layer that is decoded
 FRAME = 48  # pixels: conv4_1 sees 34 to each side
-BYTES = 650  # a pixel of photo and painting and a byte of the dtype, measured with WCT
+BYTES = 800  # a pixel of photo and painting and a byte of the dtype, measured with WCT
 
 
 class BadMixture(Problem):
@@ -117,29 +117,28 @@ def painted(
     sizes = [fit(style.painting.size, side) for style in styles]
     _refuse_if_too_large(settings, photo.size, sizes, dtype)
     backbone = encoder(dtype, place)
-    image = given = to_tensor(photo, place)
+    image = to_tensor(photo, place)
+    own = _features(image, backbone, settings.layers)
     paintings = [
-        to_tensor(resized(style.painting, size), place)
+        _features(to_tensor(resized(style.painting, size), place), backbone, settings.layers)
         for style, size in zip(styles, sizes, strict=True)
     ]
     total = sum(style.weight for style in styles)
-    for layer in settings.layers:
-        content = _features(image, backbone, layer)
-        # The photo itself, not what deeper decoders made of it, so that weak styles stay sharp.
-        own = _features(given, backbone, layer) if settings.strength < 1 else content
+    for number, layer in enumerate(settings.layers):
+        content = _features(image, backbone, (layer,))[layer] if number else own[layer]
         moved = torch.zeros_like(content, dtype=torch.float32)
-        for style, painting in zip(styles, paintings, strict=True):
-            features = _features(painting, backbone, layer)
-            moved += style.weight / total * transform(content, features, settings.swap)
-        moved = own.float().lerp(moved, settings.strength).to(dtype)
+        for style, features in zip(styles, paintings, strict=True):
+            moved += style.weight / total * transform(content, features[layer], settings.swap)
+        # The photo itself, not what deeper decoders made of it, so that weak styles stay sharp.
+        moved = own[layer].float().lerp(moved, settings.strength).to(dtype)
         decoder = bundled(layer, settings.decoders).decoder.to(place)
         decoded = decoder(moved.contiguous(memory_format=torch.channels_last)).clamp(0, 255)
         image = decoded[:, :, GRID : GRID + photo.height, GRID : GRID + photo.width]
     return to_picture(image)
 
 
-def _features(image: Tensor, backbone: Backbone, layer: str) -> Tensor:
-    """Features of a picture and of `GRID` mirrored pixels around it, whole positions.
+def _features(image: Tensor, backbone: Backbone, layers: tuple[str, ...]) -> dict[str, Tensor]:
+    """Features of a picture and of `GRID` mirrored pixels around it, whole positions, by layer.
 
     It is mirrored farther than the deepest layer sees, so that no position knows of the zeros with
     which the encoder's convolutions go on beyond the edge.
@@ -150,9 +149,12 @@ def _features(image: Tensor, backbone: Backbone, layer: str) -> Tensor:
         for side, more in zip(image.shape[2:], beyond, strict=True)
     )
     framed = image[:, :, rows.to(image.device)][:, :, :, columns.to(image.device)]
-    found = backbone.features(framed, (layer,))[layer]
-    outer = (FRAME - GRID) * found.shape[2] // framed.shape[2]
-    return found[:, :, outer : found.shape[2] - outer, outer : found.shape[3] - outer]
+    found = {}
+    for layer, values in backbone.features(framed, layers).items():
+        outer = (FRAME - GRID) * values.shape[2] // framed.shape[2]
+        height, width = (side - outer for side in values.shape[2:])
+        found[layer] = values[:, :, outer:height, outer:width]
+    return found
 
 
 def _refuse_if_too_large(

@@ -5,6 +5,7 @@ in blocks of rows of the photo and of the painting, and only the best so far is 
 """
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from torch.nn import functional as F
 from nst.names import Problem
 from nst.recipe import SwapSettings
 
-BLOCK = 1_000_000  # scores that are in memory at once
+BLOCK = 4_000_000  # scores that are in memory at once
 ROUNDS = 5  # of rising prices
 GOLDEN = (0.618034, 0.754878)  # whose multiples spread evenly between 0 and 1
 PREFERENCE = 0.02  # at most, in units of correlation, so that equal patches part
@@ -157,11 +158,20 @@ def _scores(photo: Tensor, painting: Tensor, patch: int, stride: int) -> Tensor:
     """
     h, w, c = photo.shape
     h2, w2, _ = painting.shape
-    single = (photo.reshape(-1, c) @ painting.reshape(-1, c).T).float().view(h, w, h2, w2)
+    single = (photo.reshape(-1, c) @ painting.reshape(-1, c).T).view(h, w, h2, w2)
     columns, wide = w - patch + 1, w2 - patch + 1
-    along = sum(single[:, k : k + columns, :, k : k + wide : stride] for k in range(patch))
+    along = _sum(single[:, k : k + columns, :, k : k + wide : stride] for k in range(patch))
     rows, high = h - patch + 1, h2 - patch + 1
-    return sum(along[k : k + rows, :, k : k + high : stride] for k in range(patch))
+    return _sum(along[k : k + rows, :, k : k + high : stride] for k in range(patch))
+
+
+def _sum(terms: Iterable[Tensor]) -> Tensor:
+    """In float32; the terms are not converted before, which would take as long as the sum."""
+    first, *others = terms
+    total = first.to(torch.float32, copy=True)
+    for term in others:
+        total += term
+    return total
 
 
 def _norms(features: Tensor, patch: int, stride: int) -> Tensor:

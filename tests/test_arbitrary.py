@@ -181,9 +181,9 @@ def test_features_know_nothing_of_the_zeros_beyond_the_edge(layer, monkeypatch):
     """A frame that is twice as wide changes nothing inside."""
     image = to_tensor(resized(open_picture(photos()["cat"].path), (61, 43)), torch.device("cpu"))
     backbone = encoder(torch.float32, torch.device("cpu"))
-    narrow = nst.arbitrary._features(image, backbone, layer)
+    narrow = nst.arbitrary._features(image, backbone, (layer,))[layer]
     monkeypatch.setattr(nst.arbitrary, "FRAME", 96)
-    torch.testing.assert_close(narrow, nst.arbitrary._features(image, backbone, layer))
+    torch.testing.assert_close(narrow, nst.arbitrary._features(image, backbone, (layer,))[layer])
 
 
 def test_what_does_not_fit_the_memory_is_refused_with_a_size(cat, wave, monkeypatch):
