@@ -107,6 +107,7 @@ def free_memory() -> int:
     return max(free, 0)
 
 
+@torch.enable_grad()
 def _probe(precision: str, side: int, repeats: int) -> float:
     backbone = Backbone(dtype=PRECISIONS[precision], device=device())
     image = torch.full((1, 3, side, side), 128.0, device=device()).requires_grad_()

@@ -82,13 +82,19 @@ def stylize(
 
 @torch.no_grad()
 def losses_of(
-    picture: Image, photo: Image, painting: Image, recipe: Recipe, memory: Memory | None = None
+    picture: Image,
+    photo: Image,
+    painting: Image,
+    recipe: Recipe,
+    memory: Memory | None = None,
+    precision: str | None = None,
 ) -> Losses:
-    """What `recipe` would say of a finished picture, at its own size, in float32.
+    """What `recipe` would say of a finished picture, at its own size.
 
-    So that results of different recipes can be compared under one of them.
+    So that results of different recipes can be compared under one of them. `precision` is that of
+    `stylize`.
     """
-    run = _Run(photo, painting, recipe, None, "float32", memory)
+    run = _Run(photo, painting, recipe, None, precision or calibration().precision, memory)
     targets = run.targets(Level(1, picture.size, 1))
     return run.evaluate(to_tensor(picture, run.device), targets)[1]
 

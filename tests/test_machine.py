@@ -45,6 +45,11 @@ def test_a_real_measurement_is_plausible():
     assert all(1e-10 < slope < 1e-2 for slope in (found.per_pixel, found.float32_per_pixel))
 
 
+def test_a_measurement_may_be_asked_for_where_no_gradient_is():
+    with torch.no_grad():
+        assert machine._probe("float32", 64, 1) > 0
+
+
 def test_a_calibration_is_made_once_and_read_back(cache_folder, measured):
     first = asked_anew()
     kept = json.loads((cache_folder / "nst" / "calibration.json").read_text())
