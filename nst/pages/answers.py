@@ -5,6 +5,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import gradio as gr
@@ -117,7 +118,7 @@ class Answers:
             pictures = both(photo, painting)
             start = None
             if checkpoint in all_methods():
-                start = self._moved(*pictures, checkpoint, how, own).picture
+                start = self._moved(photo, painting, checkpoint, how, own).picture
             elif checkpoint:
                 entry = offered(checkpoint)
                 if not cached(entry):  # no download may hold the only slot
@@ -207,7 +208,7 @@ class Answers:
             turn = self.runs.turn(request)
             title = html.escape(all_methods()[method].title)
             yield f"<p><b>Painting: {title} …</b></p>", *UNCHANGED[1:]
-            result = self._moved(opened(photo), opened(painting), method, how, own)
+            result = self._moved(photo, painting, method, how, own)
             if self.runs.overtaken(request, turn):
                 yield UNCHANGED
                 return
@@ -219,14 +220,24 @@ class Answers:
         yield from _explained(answer())
 
     def _moved(
-        self, photo: Image, painting: Image, method: str, how: Sequence[Any], own: Sequence[Any]
+        self, photo: str, painting: str, method: str, how: Sequence[Any], own: Sequence[Any]
     ) -> Result:
         """The result of a method for any painting."""
         instant.settings(*how)
         chosen = anypainting.settings(method, *how, *own)
-        styles = [Style(painting), *anypainting.mixed(*own)]
-        anypainting.refuse_if_too_long(chosen, photo.size, painting.size, len(styles))
-        return last(self.arbitrary(photo, styles, chosen))
+        return _painted_at_once(self.arbitrary, photo, painting, chosen, tuple(own))
+
+
+@lru_cache(8)
+def _painted_at_once(
+    engine: Arbitrary, photo: str, painting: str, chosen: MethodSettings, own: tuple[Any, ...]
+) -> Result:
+    """Kept, as a link, Refine and a card that is chosen again ask for the same once more."""
+    pictures = opened(photo), opened(painting)
+    styles = [Style(pictures[1]), *anypainting.mixed(*own)]
+    sizes = (picture.size for picture in pictures)
+    anypainting.refuse_if_too_long(chosen, *sizes, len(styles))
+    return last(engine(pictures[0], styles, chosen))
 
 
 def _explained(answer: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:

@@ -193,3 +193,22 @@ def test_a_mixture_differs_from_its_paintings(client):
 def test_what_is_not_at_once_is_refused_with_a_size(client):
     with pytest.raises(AppError, match=r"at most 60 s. A size of \d+ pixels would fit"):
         paint(client, 2.0, 1.0, "starry_night", 1.0, "whalers", 1.0, size=2048)
+
+
+def test_the_same_is_painted_once():
+    """A link with pictures asks twice: when it is opened and when its pictures have changed."""
+    painted = []
+
+    def counted(*arguments):
+        painted.append(arguments)
+        return arbitrary.stylize(*arguments)
+
+    answers = Answers(optimize.stylize, estimate, fast.stylize, counted)
+    request = SimpleNamespace(session_hash="visitor")
+    photo, painting = str(photos()["cat"].path), str(paintings()["great_wave"].path)
+    given = (request, photo, painting, "adain", 0.7, False, 96, *defaults("adain"))
+    reports = [list(answers.any_at_once(*given))[-1][4] for _ in range(2)]
+    assert reports[0] == reports[1]
+    assert len(painted) == 1
+    list(answers.any_at_once(*given[:6], 97, *given[7:]))
+    assert len(painted) == 2
