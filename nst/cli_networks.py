@@ -156,9 +156,10 @@ def checkpoints(
     if as_json:
         typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return
+    width = 2 + max(map(len, hub.catalog()))
     for entry, row in zip(hub.catalog().values(), rows, strict=True):
         here = "bundled" if entry.bundled else "cached" if row["cached"] else "to download"
-        typer.echo(f"{entry.name:24}{here:14}{entry.license:14}{entry.title}, {entry.place}")
+        typer.echo(f"{entry.name:{width}}{here:14}{entry.license:14}{entry.title}, {entry.place}")
 
 
 @errors_are_sentences
