@@ -153,6 +153,7 @@ def fleet(device: torch.device) -> Iterator[Fleet]:
         chosen = [calibration().precision if rank == 0 else ""]  # the same for all
         distributed.broadcast_object_list(chosen)
         yield Fleet(rank, count, device, chosen[0])
+        distributed.barrier()  # one that leaves early can bring down another that is still leaving
     finally:
         distributed.destroy_process_group()
 
