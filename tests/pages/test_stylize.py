@@ -308,6 +308,7 @@ def test_every_bad_upload_is_answered_with_its_sentence(visit, engine, tmp_path)
         except AssertionError:
             answers[path.name] = page.locator("#estimate").inner_text()
     assert answers == {}
+    page.wait_for_timeout(1500)  # a late answer to the upload would take the sentence away again
     page.locator("#go").click()
     expect(page.locator("#photo .validation-error")).to_contain_text("40 megapixels")
     expect(page.locator("#go")).to_be_enabled()
