@@ -164,7 +164,7 @@ def _refuse_if_too_large(
     dtype: torch.dtype,
 ) -> None:
     """Raises `TooLarge` with the size that fits."""
-    pixels = math.prod(photo) + max(map(math.prod, paintings))
+    pixels = math.prod(photo) + sum(map(math.prod, paintings))
     needed, free = pixels * BYTES * dtype.itemsize, free_memory()
     if needed > free:
         fitting = int(max(photo) * (free / needed) ** 0.5) - 1

@@ -6,12 +6,12 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from nst.backbones import DECODED
 from nst.decoders import FAMILIES, OURS
 from nst.names import pick
-from nst.presets import GALLERY, ROOT
+from nst.presets import GALLERY, ROOT, Described
 from nst.recipe import Settings, SwapSettings, listed, one_of
 
 LARGEST = 2048  # pixels of the long side
@@ -57,17 +57,9 @@ class MethodSettings(Settings):
         return layers
 
 
-class MethodPreset(BaseModel):
-    """A method with settings, and where it comes from."""
+class MethodPreset(Described):
+    """A method's settings with its card."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    title: str
-    summary: str
-    source: str = Field(min_length=1)
-    note: str = ""
-    rank: int
     settings: MethodSettings
 
     @property

@@ -22,8 +22,8 @@ class BadPreset(Problem):
     """A preset file that cannot be used; the message names the file and the setting."""
 
 
-class Preset(BaseModel):
-    """A recipe and where it comes from."""
+class Described(BaseModel):
+    """What a card tells of something that paints, and where that comes from."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,6 +33,11 @@ class Preset(BaseModel):
     source: str = Field(min_length=1)
     note: str = ""
     rank: int
+
+
+class Preset(Described):
+    """A recipe with its card."""
+
     recipe: Recipe
 
     @property

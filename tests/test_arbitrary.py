@@ -191,6 +191,8 @@ def test_what_does_not_fit_the_memory_is_refused_with_a_size(cat, wave, monkeypa
     with pytest.raises(TooLarge, match=r"A size of (\d+) fits") as caught:
         run(cat, wave, "wct", size=512)
     fitting = int(str(caught.value).split()[-2])
+    with pytest.raises(TooLarge):  # three paintings are in memory together
+        run(cat, [wave] * 3, "wct", size=fitting)
     assert 64 < fitting < 512
     assert max(run(cat, wave, "wct", size=fitting).picture.size) == fitting
 
