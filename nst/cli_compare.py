@@ -16,9 +16,11 @@ from nst.estimate import duration
 from nst.gallery import PAINTING, PHOTO
 from nst.images import save_png
 from nst.knobs import varied_names
-from nst.presets import DEFAULT, get, paintings, photos
+from nst.painters import find
+from nst.presets import DEFAULT, paintings, photos
 from nst.recipe import BadSetting
-from nst.reports import figures, find
+from nst.reports import figures
+from nst.reports import find as find_figure
 from nst.tables import as_csv, as_tree, row, shown
 from nst.terminal import (
     BadOutput,
@@ -57,7 +59,9 @@ def compare(
         str | None,
         typer.Option(help="Instead: 2 to 6 values of one setting: key=v1,v2 or key=v1;v2."),
     ] = None,
-    preset: Annotated[str, typer.Option(help="What `--vary` varies.")] = DEFAULT,
+    preset: Annotated[
+        str, typer.Option(help="What `--vary` varies: a preset, method or network.")
+    ] = DEFAULT,
     size: Annotated[
         int | None, typer.Option(help="Pixels of the long side, for all; else each preset's own.")
     ] = None,
@@ -78,10 +82,7 @@ def compare(
         variants, subject = of_presets(names, size), ""
     else:
         along = axis(vary)
-        variants, subject = (
-            of_values(get(preset), along, size),
-            f"{get(preset).title}, {along.label}",
-        )
+        variants, subject = of_values(preset, along, size), f"{find(preset)[0]}, {along.label}"
     same = changed_settings(settings or [])
     variants = [_with(one, same) for one in variants]
     outcomes = _painted(photo, painting, variants, [(output, ".png")], report, yes)
@@ -120,10 +121,10 @@ def sweep(
 ) -> None:
     """Paint a grid over one or two settings of a preset."""
     axes = [axis(text) for text in vary]
-    variants = grid(get(preset), axes, size, changed_settings(settings or []))
+    variants = grid(preset, axes, size, changed_settings(settings or []))
     outcomes = _painted(photo, painting, variants, [(output, ".png")], report, yes)
     tree = as_tree(outcomes, Path(photo).name, Path(painting).name)
-    save_png(sweep_sheet(outcomes, axes, get(preset).title).picture, output, tree)
+    save_png(sweep_sheet(outcomes, axes, find(preset)[0]).picture, output, tree)
     console.print(f"{output}", soft_wrap=True)
 
 
@@ -156,7 +157,7 @@ def reproduce(
         raise BadSetting("Name tables and figures, or give `--all`. `--list` shows them.")
     if output is None:
         raise BadOutput("Give a folder with `-o`.")
-    chosen = [find(name) for name in names or figures()]
+    chosen = [find_figure(name) for name in names or figures()]
     if publish and (photo, painting, size) != (PHOTO, PAINTING, reproduction.SIZE):
         raise BadSetting("`--publish` is for the default photo, painting and size.")
     pictures = open_named(photo, photos()), open_named(painting, paintings())

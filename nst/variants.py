@@ -7,7 +7,6 @@ from nst.estimate import duration
 from nst.knobs import label, varied
 from nst.names import Problem
 from nst.painters import Painter, expected, find
-from nst.presets import Preset
 from nst.recipe import SMALLEST, BadSetting
 
 FEWEST, MOST = 2, 6  # variants of a comparison
@@ -87,15 +86,18 @@ def of_presets(names: Sequence[str], size: int | None = None) -> list[Variant]:
     ]
 
 
-def of_values(preset: Preset, along: Axis, size: int | None = None) -> list[Variant]:
-    """One preset with each value. Raises `TooMuch`, `BadSetting`, `UnknownName`."""
+def of_values(name: str, along: Axis, size: int | None = None) -> list[Variant]:
+    """One preset, method or checkpoint with each value.
+
+    Raises `TooMuch`, `BadSetting`, `UnknownName`.
+    """
     if not FEWEST <= len(along.values) <= MOST:
         raise TooMuch(f"Give {FEWEST} to {MOST} values, not {len(along.values)}.")
-    return grid(preset, [along], size)
+    return grid(name, [along], size)
 
 
 def grid(
-    preset: Preset,
+    name: str,
     axes: Sequence[Axis],
     size: int | None = SWEEP_SIZE,
     settings: Mapping[str, str] | None = None,
@@ -108,14 +110,14 @@ def grid(
     cells = len(axes[0].values) * (len(axes[1].values) if axes[1:] else 1)
     if cells > MOST_CELLS:
         raise TooMuch(f"{cells} cells are too many: a sweep has {MOST_CELLS} at most.")
-    plain = _at(preset.recipe, size).but(settings or {})
+    plain = _at(find(name)[1], size).but(settings or {})
     found = []
     for row, below in enumerate(axes[1].values if axes[1:] else ("",)):
         for column, value in enumerate(axes[0].values):
             changes = {axes[0].key: value} | ({axes[1].key: below} if below else {})
             title = ", ".join(changes.values())
             recipe = varied(plain, changes)
-            found.append(Variant(title, preset.name, recipe, place=(row, column)))
+            found.append(Variant(title, name, recipe, place=(row, column)))
     return found
 
 

@@ -7,7 +7,6 @@ import torch
 
 from nst import compare, presets
 from nst.images import fit, open_picture, resized, to_tensor
-from nst.presets import get
 from nst.variants import axis, grid
 
 
@@ -38,7 +37,7 @@ def photo_tensor(photo):
 def outcomes(photo, painting):
     """Two results of a real comparison; the variant between them failed."""
     across = axis("content-layer=conv3_2,conv4_2,conv5_2")
-    first, second, third = grid(get("baseline"), [across], 64, {"pyramid.iterations": "2"})
+    first, second, third = grid("baseline", [across], 64, {"pyramid.iterations": "2"})
     second = replace(second, recipe=second.recipe.but({"start.image": "picture"}))
     *_, end = compare.run(photo, painting, [first, second, third])
     return end.outcomes

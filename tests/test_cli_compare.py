@@ -188,6 +188,7 @@ def test_control_c_before_the_first_result_keeps_nothing(here, monkeypatch):
         (["--vary", "seed"], ["`seed` needs the form"]),
         (["--vary", "iteration=5,6"], ["Did you mean `iterations`?"]),
         (["--vary", "seed=1,2", "--preset", "quikc"], ["Did you mean `quick`?"]),
+        (["--vary", "strenght=0,1", "--preset", "adain"], ["`strenght`", "`strength`"]),
         (["--presets", "quick,tuned", "--size", "7"], ["`size`", "64"]),
         ([*SHORT, "-o", "s.jpg"], ["`s.jpg` must end with .png"]),
         ([*SHORT, "-o", "nowhere/s.png"], ["`nowhere` does not exist"]),
@@ -243,6 +244,14 @@ def test_one_setting_can_be_the_same_for_all_variants(here):
     kept = json.loads(Path("r.json").read_text("utf-8"))["variants"]
     assert [one["report"]["settings"]["seed"] for one in kept] == [7, 7]
     assert [one["numbers"]["iterations"] for one in kept] == [2, 2]
+
+
+def test_a_setting_of_a_method_can_vary_too(here):
+    varied = ("--preset", "adain", "--vary", "strength=0.3,1", "--size", "64")
+    done = invoke("compare", "cat", PICTURES[1], *varied, "--report", "r.json")
+    assert done.exit_code == 0, done.output
+    kept = json.loads(Path("r.json").read_text("utf-8"))["variants"]
+    assert [one["report"]["settings"]["strength"] for one in kept] == [0.3, 1.0]
 
 
 def test_yes_paints_however_long_it_takes(here, no_run, slow):

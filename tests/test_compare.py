@@ -26,7 +26,7 @@ KINDS = ["max pooling", "average pooling", "the other network", "a higher layer"
 def seeds(count, steps=3):
     """Variants of which nothing but the seed, and so nothing at all, differs."""
     along = axis("seed=" + ",".join(map(str, range(count))))
-    return grid(get("baseline"), [along], 64, {"pyramid.iterations": str(steps)})
+    return grid("baseline", [along], 64, {"pyramid.iterations": str(steps)})
 
 
 def different():
@@ -234,7 +234,7 @@ def test_a_recipe_that_needs_a_start_picture_says_so(outcomes):
 
 
 def test_what_does_not_fit_the_memory_says_what_would(photo, painting, monkeypatch):
-    small, large = grid(get("baseline"), [axis("size=64,2048")], None, STEPS)
+    small, large = grid("baseline", [axis("size=64,2048")], None, STEPS)
     monkeypatch.setattr(nst.estimate, "free_memory", lambda: 700_000_000)
     outcomes = end(compare.run(photo, painting, [large, small])).outcomes
     assert "2048 pixels need" in outcomes[0].error and "The largest size" in outcomes[0].error

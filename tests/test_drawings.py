@@ -6,7 +6,6 @@ import pytest
 
 from nst.drawings import comparison_sheet, panel, sheet_title, sweep_sheet
 from nst.images import resized
-from nst.presets import get
 from nst.sheets import LEAST_WIDTH, MARGIN
 from nst.tables import row
 from nst.variants import axis, grid
@@ -87,7 +86,7 @@ def test_a_sweep_shows_each_result_in_its_cell(outcomes, axes):
 
 
 def test_the_grid_has_room_for_every_variant(outcomes):
-    variants = grid(get("baseline"), AXES, 64)
+    variants = grid("baseline", AXES, 64)
     assert {*sweep_sheet(outcomes, AXES, "").boxes} == {variant.place for variant in variants}
 
 

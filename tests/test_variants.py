@@ -114,7 +114,7 @@ def test_an_unknown_preset_is_refused_with_the_closest_one():
 
 
 def test_values_of_one_setting_are_one_variant_each():
-    variants = of_values(BASELINE, axis("start.noise=0,0.5,1"), 64)
+    variants = of_values(BASELINE.name, axis("start.noise=0,0.5,1"), 64)
     assert [v.title for v in variants] == ["0", "0.5", "1"]
     assert [v.changes for v in variants] == [
         {"size": 64},
@@ -126,18 +126,18 @@ def test_values_of_one_setting_are_one_variant_each():
 @pytest.mark.parametrize("count", [1, 7])
 def test_two_to_six_values_are_compared(count):
     with pytest.raises(TooMuch, match=rf"Give 2 to 6 values, not {count}\."):
-        of_values(BASELINE, seeds(count))
+        of_values(BASELINE.name, seeds(count))
 
 
 def test_without_a_size_values_are_painted_at_the_presets_own():
-    assert {v.recipe.size for v in of_values(BASELINE, seeds(2))} == {BASELINE.recipe.size}
+    assert {v.recipe.size for v in of_values(BASELINE.name, seeds(2))} == {BASELINE.recipe.size}
 
 
 # Grids
 
 
 def test_the_first_axis_goes_across_and_the_second_down():
-    variants = grid(BASELINE, [axis("seed=1,2,3"), axis("start.noise=0.25,0.5")], 64)
+    variants = grid(BASELINE.name, [axis("seed=1,2,3"), axis("start.noise=0.25,0.5")], 64)
     wanted = [(noise, seed) for noise in (0.25, 0.5) for seed in (1, 2, 3)]
     assert [(v.recipe.start.noise, v.recipe.seed) for v in variants] == wanted
     assert [v.place for v in variants] == [*product(range(2), range(3))]
@@ -146,19 +146,19 @@ def test_the_first_axis_goes_across_and_the_second_down():
 
 
 def test_a_grid_of_one_axis_is_one_row():
-    variants = grid(BASELINE, [axis("profile=fine,coarse")], 64)
+    variants = grid(BASELINE.name, [axis("profile=fine,coarse")], 64)
     assert [(v.title, v.place) for v in variants] == [("fine", (0, 0)), ("coarse", (0, 1))]
 
 
 def test_layer_tables_are_one_value_each():
     along = axis("style.layers=conv1_1=1, conv2_1=0.5; conv3_1")
-    tables = [v.recipe.style.layers for v in grid(BASELINE, [along], 64)]
+    tables = [v.recipe.style.layers for v in grid(BASELINE.name, [along], 64)]
     assert tables == [{"conv1_1": 1, "conv2_1": 0.5}, {"conv3_1": 1}]
 
 
 def test_settings_of_a_grid_are_for_all_cells():
     settings = {"pyramid.iterations": "3", "start.noise": "0.5"}
-    variants = grid(BASELINE, [axis("start.noise=0,1"), axis("seed=1,2")], 64, settings)
+    variants = grid(BASELINE.name, [axis("start.noise=0,1"), axis("seed=1,2")], 64, settings)
     assert {v.recipe.iterations for v in variants} == {3}
     assert [v.recipe.start.noise for v in variants] == [0, 1, 0, 1]
 
@@ -166,24 +166,24 @@ def test_settings_of_a_grid_are_for_all_cells():
 def test_a_size_can_be_varied():
     along = axis("size=64,96,128")
     for size in (None, 256):
-        assert [v.recipe.size for v in grid(BASELINE, [along], size)] == [64, 96, 128]
+        assert [v.recipe.size for v in grid(BASELINE.name, [along], size)] == [64, 96, 128]
 
 
 def test_a_grid_has_36_cells_at_most():
-    assert len(grid(BASELINE, [seeds(6), axis("start.noise=0,.1,.2,.3,.4,.5")])) == MOST_CELLS
+    assert len(grid(BASELINE.name, [seeds(6), axis("start.noise=0,.1,.2,.3,.4,.5")])) == MOST_CELLS
     with pytest.raises(TooMuch, match="37 cells are too many: a sweep has 36 at most"):
-        grid(BASELINE, [seeds(37)])
+        grid(BASELINE.name, [seeds(37)])
     with pytest.raises(TooMuch, match="40 cells"):
-        grid(BASELINE, [seeds(20), axis("start.noise=0,1")])
+        grid(BASELINE.name, [seeds(20), axis("start.noise=0,1")])
 
 
 def test_a_grid_has_one_or_two_different_axes():
     axes = [axis("seed=1,2"), axis("start.noise=0,1"), axis("ratio=1,2")]
     for wrong in ([], axes):
         with pytest.raises(TooMuch, match=f"one or two axes, not {len(wrong)}"):
-            grid(BASELINE, wrong)
+            grid(BASELINE.name, wrong)
     with pytest.raises(BadSetting, match="`seed` cannot be both axes"):
-        grid(BASELINE, [axis("seed=1,2"), axis("seed=3,4")])
+        grid(BASELINE.name, [axis("seed=1,2"), axis("seed=3,4")])
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_a_grid_has_one_or_two_different_axes():
 )
 def test_a_value_that_cannot_be_painted_is_refused_at_once(text, words):
     with pytest.raises((BadSetting, UnknownName), match=words):
-        grid(BASELINE, [axis(text)])
+        grid(BASELINE.name, [axis(text)])
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_a_value_that_cannot_be_painted_is_refused_at_once(text, words):
 )
 def test_changes_are_enough_to_make_a_variant_of_its_preset(text):
     for preset in (get("quick"), get("cs229")):
-        for variant in grid(preset, [axis(text)], 64):
+        for variant in grid(preset.name, [axis(text)], 64):
             assert variant.changes
             assert preset.recipe.but(variant.changes) == variant.recipe
 
@@ -228,14 +228,14 @@ def machine(monkeypatch):
 
 
 def test_the_seconds_include_the_measuring():
-    (variant,) = grid(BASELINE, [seeds(1)], 64)
+    (variant,) = grid(BASELINE.name, [seeds(1)], 64)
     foreseen = estimate(variant.recipe, *SIZES)
     (found,) = seconds([variant], *SIZES)
     assert found == pytest.approx(foreseen.seconds + MEASURING * foreseen.levels[-1][1])
 
 
 def test_what_is_short_enough_is_estimated():
-    variants = grid(BASELINE, [seeds(3)], 64)
+    variants = grid(BASELINE.name, [seeds(3)], 64)
     assert refuse_if_too_long(variants, *SIZES) == sum(seconds(variants, *SIZES))
 
 
@@ -247,9 +247,9 @@ def resized(variants, size):
     "variants",
     [
         of_presets(["baseline", "tuned", "gatys"]),
-        of_values(get("quick"), seeds(4), 1000),
-        of_values(BASELINE, axis("size=64,512")),
-        of_values(BASELINE, axis("size=64,96,128,512"), None),
+        of_values("quick", seeds(4), 1000),
+        of_values(BASELINE.name, axis("size=64,512")),
+        of_values(BASELINE.name, axis("size=64,96,128,512"), None),
     ],
     ids=["presets", "values", "two sizes", "many sizes"],
 )
@@ -266,4 +266,4 @@ def test_a_refusal_names_the_largest_size_that_fits(variants, share):
 
 def test_where_no_size_fits_fewer_are_advised():
     with pytest.raises(TooMuch, match=r"Choose fewer variants or fewer iterations\.$"):
-        refuse_if_too_long(grid(BASELINE, [seeds(2)], 64), *SIZES, most=1e-6)
+        refuse_if_too_long(grid(BASELINE.name, [seeds(2)], 64), *SIZES, most=1e-6)

@@ -22,7 +22,15 @@ from nst.outputs import TimeLapse, fast_summary, method_summary
 from nst.pages import anypainting, instant, link
 from nst.pages.dials import ITERATIONS, NAMES, apply, blamed, changes
 from nst.pages.live import Runs, watched
-from nst.pages.parts import both, bundled_name, labels, opened, picture_problem
+from nst.pages.parts import (
+    both,
+    bundled_name,
+    labels,
+    opened,
+    picture_problem,
+    refusal,
+    sentence,
+)
 from nst.presets import Preset, get, paintings, photos
 from nst.recipe import BadSetting, Recipe
 from nst.steps import Result, Step, last
@@ -140,9 +148,7 @@ class Answers:
             lapse = TimeLapse(recipe)
             yield from watched(steps, size, lapse, run.is_set, sources, label)
         except Problem as error:
-            raise gr.Error(
-                str(error), title="This cannot be painted", print_exception=False
-            ) from error
+            raise refusal(error) from error
         except gr.Error:
             raise
         except Exception as error:
@@ -245,8 +251,8 @@ def _explained(answer: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
     try:
         yield from answer
     except Problem as error:
-        yield f"<p><b>⚠ {html.escape(str(error))}</b></p>", *UNCHANGED[1:]
-        raise gr.Error(str(error), title="This cannot be painted", print_exception=False) from error
+        yield f"<p><b>⚠ {html.escape(sentence(error))}</b></p>", *UNCHANGED[1:]
+        raise refusal(error) from error
     except Exception as error:
         logging.exception("An instant result failed")
         raise gr.Error("Something went wrong here. Please try again.") from error

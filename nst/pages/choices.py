@@ -13,6 +13,7 @@ from nst.pages import anypainting, instant, link
 from nst.pages.answers import PAINT, REFINE
 from nst.pages.dials import shown
 from nst.pages.live import Runs
+from nst.pages.parts import refusal
 from nst.presets import Preset, all_presets, get, paintings, photos
 
 
@@ -73,9 +74,7 @@ class StyleChoice:
         try:
             return *self._changes(text or ""), gr.skip()
         except Problem as error:
-            raise gr.Error(
-                str(error), title="This cannot be used", print_exception=False
-            ) from error
+            raise refusal(error, "This cannot be used") from error
 
     def method(self, request: gr.Request, event: gr.SelectData) -> tuple[Any, ...]:
         """The method for any painting that was clicked on."""

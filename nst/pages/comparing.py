@@ -23,7 +23,7 @@ from nst.names import Problem
 from nst.outputs import curve, report
 from nst.pages import link
 from nst.pages.live import PREVIEW_SECONDS, Runs
-from nst.pages.parts import QUIET, Frame, bar, both, bundled_name, picture_problem
+from nst.pages.parts import QUIET, Frame, bar, both, bundled_name, picture_problem, refusal
 from nst.presets import paintings, photos
 from nst.sheets import field_for
 from nst.tables import COLUMNS, as_csv, as_tree, row, shown
@@ -102,9 +102,7 @@ class Comparing:
                 if run.is_set():
                     break
         except Problem as error:
-            raise gr.Error(
-                str(error), title="This cannot be painted", print_exception=False
-            ) from error
+            raise refusal(error) from error
         except Exception as error:
             logging.exception("A comparison failed")
             raise gr.Error("Something went wrong here. Please try again.") from error

@@ -1,6 +1,7 @@
 """What pages share: the upload field, galleries, the status line and the style sheet."""
 
 import html
+import re
 from abc import ABCMeta
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -19,8 +20,10 @@ from nst.hub import Entry
 from nst.images import BadPicture, open_picture
 from nst.knobs import KNOBS
 from nst.methods import MethodPreset
+from nst.names import Problem
 from nst.outputs import loss_line
-from nst.presets import Credit, Preset, all_presets, paintings, photos
+from nst.painters import painters
+from nst.presets import Credit, Preset, paintings, photos
 from nst.recipe import setting_field as setting
 from nst.recipe import setting_names
 from nst.steps import Step
@@ -167,14 +170,14 @@ def _by_number(credits: Mapping[str, Credit]) -> Callable[[gr.SelectData], str]:
     return chosen
 
 
-def preset_titles() -> list[tuple[str, str]]:
-    """(title, name) of every preset."""
-    return [(preset.title, name) for name, preset in all_presets().items()]
+def painter_titles() -> list[tuple[str, str]]:
+    """(title, name) of every preset, method and bundled network."""
+    return [(title, name) for name, (title, _) in painters().items()]
 
 
 def preset_choice(page: str, value: str) -> gr.Dropdown:
     """Which preset is varied."""
-    return gr.Dropdown(preset_titles(), value=value, label="Preset", elem_id=f"{page}-preset")
+    return gr.Dropdown(painter_titles(), value=value, label="Preset", elem_id=f"{page}-preset")
 
 
 def setting_field(
@@ -299,6 +302,16 @@ def both(photo: str | None, painting: str | None) -> tuple[Image, Image]:
         if not path:
             raise BadPicture(f"Choose a {kind} first.")
     return opened(photo), opened(painting)
+
+
+def sentence(error: Problem) -> str:
+    """What it says, for places that show no Markdown."""
+    return re.sub("`([^`]*)`", r"“\1”", str(error))
+
+
+def refusal(error: Problem, title: str = "This cannot be painted") -> gr.Error:
+    """A note in the corner of the page."""
+    return gr.Error(sentence(error), title=title, print_exception=False)
 
 
 def bar(share: float, words: str) -> str:

@@ -17,7 +17,7 @@ from nst.pages.live import plot
 from nst.pages.parts import QUIET, Frame, picture_field, preset_cards, strip
 from nst.presets import DEFAULT, all_presets, get, paintings, photos
 
-# On a phone the progress is far below the button.
+# On a phone the progress is far below the button and the cards.
 TO_PROGRESS = """(...inputs) => {
   if (innerWidth < 768) {
     document.querySelector('#status').scrollIntoView({behavior: 'smooth'});
@@ -120,6 +120,10 @@ def lay_out(
                             height=340,
                             elem_id="losses",
                         )
+                        gr.Markdown(
+                            "Of each step. A result made at once has no steps.",
+                            elem_classes="hint",
+                        )
                     with gr.Tab("Settings used", id="used", render_children=True):
                         used = gr.JSON(shown_first["report"], show_label=False, elem_id="used")
                 with gr.Row():
@@ -184,8 +188,9 @@ def lay_out(
         chosen_style = [preset, styles.checkpoint]
         painting_strip.select(choices.by_painting, chosen_style, [painting, *leave], **QUIET)
         painting.upload(choices.of_another_painting, chosen_style, leave, **QUIET)
-        for field in (photo, painting):
+        for field, chooser in ((photo, photo_strip), (painting, painting_strip)):
             field.change(answers.consider, trigger_mode="always_last", **think)
+            field.upload(lambda: gr.Gallery(selected_index=None), None, chooser, **QUIET)
         # Two views of one setting: each follows the other.
         total, shares = dials[ITERATIONS], dials[SHARES]
         total.input(shared, [preset, total], shares, **QUIET).then(answers.consider, **think)
@@ -228,14 +233,14 @@ def lay_out(
             ),
             styles.remote.input(styled.remote, styles.remote, in_use, cancels=[run], **QUIET),
         ):
-            chosen.success(answers.at_once, trigger_mode="always_last", **private, **trained).then(
-                answers.consider, **think
-            )
+            chosen.success(
+                answers.at_once, trigger_mode="always_last", js=TO_PROGRESS, **private, **trained
+            ).then(answers.consider, **think)
         method_gallery.select(
             styled.method, None, in_use, cancels=[run], trigger_mode="multiple", **QUIET
-        ).success(answers.any_at_once, trigger_mode="always_last", **private, **moved).then(
-            answers.consider, **think
-        )
+        ).success(
+            answers.any_at_once, trigger_mode="always_last", js=TO_PROGRESS, **private, **moved
+        ).then(answers.consider, **think)
         shared_inputs = (styles.strength, styles.keep_colors, styles.size)
         either = [photo.change, *(component.input for component in shared_inputs)]
         for triggers, answer, given in (

@@ -86,6 +86,32 @@ def test_another_painting_keeps_the_method_and_paints_at_once(visit, engine, tmp
     assert engine.started == 0
 
 
+def test_an_upload_is_none_of_the_small_pictures(visit, tmp_path):
+    page = visit(f"method=adain&photo=cat&{SMALL}")
+    Image.linear_gradient("L").convert("RGB").save(tmp_path / "own.png")
+    for field, strip in (("photo", "photos"), ("painting", "paintings")):
+        chosen = page.locator(f"#{strip} .thumbnail-item.selected")
+        expect(chosen).to_have_count(1)
+        upload(page, field, tmp_path / "own.png")
+        expect(chosen).to_have_count(0)
+
+
+def test_on_a_phone_the_page_moves_to_the_result(visit):
+    page = visit(SMALL, width=390)
+    choose(page, "adain")
+    expect(page.locator("#status")).to_be_in_viewport()
+
+
+def test_a_refusal_is_plain_words(visit):
+    page = visit(f"method=adain&{SMALL}")
+    expect(page.locator("#status")).to_contain_text("adain:")
+    field = page.locator("#fast-size input")
+    field.fill("7")
+    field.blur()
+    expect(page.get_by_test_id("toast-body").last).to_contain_text("“Picture size” must be 64")
+    expect(page.locator("#status")).to_contain_text("“Picture size” must be 64")
+
+
 def test_a_trained_style_takes_the_methods_place(visit):
     page = visit(f"method=adain&{SMALL}")
     expect(page.locator("#stroke")).to_be_visible()
