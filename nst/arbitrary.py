@@ -77,8 +77,7 @@ def stylize(
     report = {
         "settings": settings.model_dump(),
         "weights": [style.weight for style in styles],
-        # The deepest decoder began with the others, and its notes tell of all that it began with.
-        "training": training_cost(bundled(settings.layers[0], settings.decoders).notes),
+        "training": _training(settings),
         "size": list(picture.size),
         "seconds": round(seconds, 3),
         "precision": precision,
@@ -86,6 +85,13 @@ def stylize(
         "versions": versions(),
     }
     yield at_once(Result(picture, photo, report, ()), seconds)
+
+
+def _training(settings: MethodSettings) -> dict[str, float]:
+    """Photos of a decoder's training, and seconds of those of all that are in use."""
+    notes = [bundled(layer, settings.decoders).notes for layer in settings.layers]
+    costs = [training_cost(known) for known in notes]
+    return {**costs[0], "seconds": round(sum(cost["seconds"] for cost in costs), 1)}
 
 
 @torch.no_grad()

@@ -8,9 +8,8 @@ from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from nst import painters
 from nst.names import Problem
-from nst.presets import DEFAULT, ROOT
+from nst.presets import DEFAULT, ROOT, get
 from nst.recipe import BadSetting
 from nst.reports import find
 from nst.variants import SWEEP_SIZE, Variant, axis, grid, of_presets, of_values
@@ -72,7 +71,7 @@ class Comparison(_Choice):
         if self.by == "presets":
             return of_presets(self.presets, self.size)
         if self.by == "values":
-            return of_values(self.preset, axis(self.vary), self.size)
+            return of_values(get(self.preset).name, axis(self.vary), self.size)
         if not self.figure:
             raise BadSetting("Choose a table or figure of a report.")
         return find(self.figure).variants(self.size)
@@ -81,7 +80,7 @@ class Comparison(_Choice):
     def subject(self) -> str:
         """What varies, where it is more than the preset."""
         if self.by == "values":
-            return f"{painters.find(self.preset)[0]}, {axis(self.vary).label}"
+            return f"{get(self.preset).title}, {axis(self.vary).label}"
         return find(self.figure).title if self.by == "figure" else ""
 
 
@@ -95,7 +94,7 @@ class Sweep(_Choice):
 
     def variants(self) -> list[Variant]:
         """What to paint, row by row. Raises `Problem`."""
-        return grid(self.preset, self.axes(), self.size)
+        return grid(get(self.preset).name, self.axes(), self.size)
 
     def axes(self) -> list[Any]:
         """One or two."""

@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from nst.images import PICTURE_SUFFIXES, BadPicture, fit, open_picture, resized, to_tensor
 from nst.machine import calibration, prepare, processors
+from nst.muon import OPTIMIZERS
 from nst.names import Problem
 from nst.steps import Losses, versions
 from nst.training import CourseRecipe, DataSettings
@@ -220,8 +221,9 @@ class _Training:
                 f"`data.batch` is {self.recipe.data.batch}: it must be a multiple of the "
                 f"{crew.count} processes."
             )
-        self.optimizer = torch.optim.Adam(
-            self.network.parameters(), lr=self.recipe.schedule.learning_rate
+        schedule = self.recipe.schedule
+        self.optimizer = OPTIMIZERS[schedule.optimizer](
+            self.network.parameters(), lr=schedule.learning_rate
         )
         self.identity = _identity(task, photos)
         self.done, self.seconds, self.recent = 0, 0.0, []

@@ -3,7 +3,9 @@
 They mirror the encoder, as those of Chen and Schmidt 2016 (section 3.2), Huang and Belongie 2017
 (section 6.1) and Li et al. 2017 (section 3.1) do: 3 x 3 convolutions, nearest-neighbor up-sampling
 where the encoder pools, reflection padding, no normalization, which would level the very statistics
-that a style consists of.
+that a style consists of. Two things are ours. The picture grows from coarse to fine: at each size a
+sketch of what is still missing is added, as in a Laplacian pyramid (Burt and Adelson 1983). And
+rectifiers leak, since without normalization many channels fall silent for good in training.
 """
 
 import json
@@ -28,13 +30,15 @@ FOLDER = Path(__file__).parent / "weights" / "decoders"
 FAMILIES = tuple(sorted(path.name for path in FOLDER.iterdir() if path.is_dir()))  # trained alike
 OURS = "ours"
 NETWORK = "vgg19"  # whose features are decoded
-LEAST_SCALE = 1e-2  # of a channel, as a share of the mean: some channels are silent on all photos
+LEAK = 0.2  # of a rectifier
+FAINT = 0.1  # gain of what first gives colors, so that training starts from gray
 
 
 class _Convolution(nn.Module):
-    def __init__(self, before: int, after: int) -> None:
+    def __init__(self, before: int, after: int, side: int = 3, gain: float = 2**0.5) -> None:
         super().__init__()
-        self.kernel = drawn(partial(nn.init.orthogonal_, gain=2**0.5), after, before, 3, 3)
+        draw = partial(nn.init.orthogonal_, gain=gain)
+        self.kernel = drawn(draw, after, before, side, side)
         self.bias = nn.Parameter(torch.zeros(after))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -42,52 +46,67 @@ class _Convolution(nn.Module):
 
 
 class _Part(nn.Module):
-    """What undoes one block: features of `convB_1` to such as the next part takes."""
+    """Undoes one block of the encoder: takes the features of `convB_1`, or their like.
+
+    `sketch` reads off them what of the picture they show at their size.
+    """
 
     def __init__(self, block: int) -> None:
         super().__init__()
         outer, inner = CHANNELS[block - 1], CHANNELS[block - 2]
+        self.sketch = _Convolution(outer, 3, side=1, gain=FAINT)
         self.first = _Convolution(outer, inner)
         count = NETWORKS[NETWORK].blocks[block - 2] - 1
         self.others = nn.ModuleList(_Convolution(inner, inner) for _ in range(count))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.interpolate(F.relu(self.first(x)), scale_factor=2, mode="nearest")
+        x = F.interpolate(_leaky(self.first(x)), scale_factor=2, mode="nearest")
         for convolution in self.others:
-            x = F.relu(convolution(x))
+            x = _leaky(convolution(x))
         return x
+
+
+def _leaky(x: Tensor) -> Tensor:
+    return F.leaky_relu(x, LEAK)
 
 
 class Decoder(nn.Module):
     """From features of one layer of VGG-19 to a picture.
 
-    `scale` has the root mean square of every channel over many photos. Features are divided by it
-    first: the activations of the original weights differ by orders of magnitude between channels.
+    `mean` and `deviation` are those of every channel over many photos. Features are normalized by
+    them first: the activations of the original weights differ by orders of magnitude.
     """
 
     def __init__(self, layer: str) -> None:
-        """With weights drawn from torch's generator, and a scale of ones."""
+        """With weights drawn from torch's generator, for channels of mean 0 and deviation 1."""
         super().__init__()
         block = DECODED.index(layer) + 1
         self.layer = layer
         self.parts = nn.ModuleDict({str(b): _Part(b) for b in range(block, 1, -1)})
-        self.last = _Convolution(CHANNELS[0], 3)
-        self.register_buffer("scale", torch.ones(CHANNELS[block - 1]))
+        self.last = _Convolution(CHANNELS[0], 3, gain=FAINT)
+        self.register_buffer("mean", torch.zeros(CHANNELS[block - 1]))
+        self.register_buffer("deviation", torch.ones(CHANNELS[block - 1]))
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, C, h, w) to (N, 3, H, W), RGB in 0..255 or a little beyond; H = 2 ** (B - 1) h.
 
         Convolutions run in the dtype of the features; the result is float32.
         """
-        x = normalized(features, self)
+        x = self.normalized(features)
+        picture = x.new_zeros(1, dtype=torch.float32)
         for part in self.parts.values():
+            picture = F.interpolate(
+                picture + part.sketch(x).float(), scale_factor=2, mode="bilinear"
+            )
             x = part(x)
-        return self.last(x).float() * SPREAD + CENTER
+        return (picture + self.last(x).float()) * SPREAD + CENTER
 
-
-def normalized(features: Tensor, decoder: Decoder) -> Tensor:
-    """Features in units of each channel's root mean square over many photos."""
-    return features / decoder.scale.to(features.dtype).view(1, -1, 1, 1)
+    def normalized(self, features: Tensor) -> Tensor:
+        """(N, C, h, w) to the same, in deviations from each channel's mean."""
+        mean, deviation = (
+            values.to(features.dtype).view(1, -1, 1, 1) for values in (self.mean, self.deviation)
+        )
+        return (features - mean) / deviation
 
 
 def encoder(dtype: torch.dtype, device: torch.device) -> Backbone:
@@ -131,7 +150,9 @@ def load_decoder(path: Path) -> Kept:
     except FileNotFoundError:
         raise BadCheckpoint(f"There is no decoder `{path}`.") from None
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise BadCheckpoint(f"`{path}` is no decoder, or is damaged.") from error
+        raise BadCheckpoint(
+            f"`{path}` is no decoder, or is damaged, or of an earlier version of this program."
+        ) from error
     return Kept(decoder.to(memory_format=torch.channels_last).eval(), notes)
 
 

@@ -17,7 +17,7 @@ from torch.utils.data import default_collate
 
 from nst.backbones import Backbone
 from nst.course import BadTraining, Crops, Fleet, Photos, TrainingStep, run
-from nst.decoders import LEAST_SCALE, Decoder, encoder, normalized
+from nst.decoders import Decoder, encoder
 from nst.losses import total_variation
 from nst.machine import PRECISIONS
 from nst.networks import SPREAD
@@ -27,7 +27,8 @@ from nst.swap import swapped
 from nst.training import InverseRecipe
 
 BLOCK = 16  # pixels of a side, whose mean color counts
-SCALE_CROPS = 64  # whose features give each channel's scale
+STATISTICS_CROPS = 64  # whose features give each channel's mean and deviation
+LEAST_DEVIATION = 1e-2  # as a share of the mean one: some channels are silent on all photos
 
 
 def train_inverse(
@@ -42,8 +43,8 @@ def train_inverse(
     """Train a decoder of `recipe.layer`.
 
     With `paintings`, every photo of a batch is also swapped with a crop of a painting. `start` is a
-    decoder of the same layer, or of a shallower one, whose part is then the same. `state` is as
-    `nst.course.run` has it, whose errors it raises.
+    decoder of the same layer, or of a shallower one, with whose weights the last parts then begin.
+    `state` is as `nst.course.run` has it, whose errors it raises.
     """
     task = _Inverse.of(photos, recipe, crew, paintings, start)
     yield from run(task, photos, crew, state=state)
@@ -73,7 +74,9 @@ class _Inverse:
             torch.manual_seed(recipe.seed)
             network = Decoder(recipe.layer)
         identity = sha256()
-        network.scale.copy_(_energy(photos.paths, recipe, backbone))
+        mean, deviation = _statistics(photos.paths, recipe, backbone)
+        network.mean.copy_(mean)
+        network.deviation.copy_(deviation)
         if start is not None:
             _take_over(start, network)
         crops = None
@@ -94,7 +97,7 @@ class _Inverse:
                 wanted = torch.cat([wanted, self._swapped(wanted, draw)])
         decoded = network(wanted)
         found = self.backbone.features(decoded, (layer,))[layer]
-        error = normalized(found, self.network) - normalized(wanted, self.network)
+        error = self.network.normalized(found) - self.network.normalized(wanted)
         difference = (decoded[:count] - crops) / SPREAD
         sums = {
             "feature": error.float().square().mean(),
@@ -120,22 +123,28 @@ class _Inverse:
 
 
 @torch.no_grad()
-def _energy(paths: Sequence[Path], recipe: InverseRecipe, backbone: Backbone) -> Tensor:
-    """(C,): root mean square of every channel of the layer over crops of the photos."""
+def _statistics(
+    paths: Sequence[Path], recipe: InverseRecipe, backbone: Backbone
+) -> tuple[Tensor, Tensor]:
+    """(C,) each: mean and standard deviation of the layer's channels over crops of the photos."""
     crops = Crops(paths, recipe.data, recipe.seed)
-    total = 0.0
-    for index in range(SCALE_CROPS):
+    mean = square = 0.0
+    for index in range(STATISTICS_CROPS):
         found = backbone.features(crops[index][None].to(backbone.device), (recipe.layer,))
-        total = total + found[recipe.layer].float().square().mean((0, 2, 3))
-    energy = (total / SCALE_CROPS).sqrt()
-    return energy.clamp(min=LEAST_SCALE * float(energy.mean())).cpu()
+        values = found[recipe.layer].double()
+        mean = mean + values.mean((0, 2, 3)) / STATISTICS_CROPS
+        square = square + values.square().mean((0, 2, 3)) / STATISTICS_CROPS
+    deviation = (square - mean.square()).clamp(min=0).sqrt()
+    least = LEAST_DEVIATION * float(deviation.mean())
+    return mean.float().cpu(), deviation.clamp(min=least).float().cpu()
 
 
 def _take_over(start: Decoder, network: Decoder) -> None:
     """The weights of a decoder of the same or a shallower layer."""
     state = start.state_dict()
     if start.layer != network.layer:
-        state = {name: value for name, value in state.items() if name != "scale"}
+        own = ("mean", "deviation")  # of the layer
+        state = {name: value for name, value in state.items() if name not in own}
     deeper = network.load_state_dict(state, strict=False).unexpected_keys
     if deeper:
         raise BadTraining(

@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from nst.backbones import DECODED, NETWORKS, layer_name
 from nst.losses import NORMALIZATIONS
+from nst.muon import OPTIMIZERS
 from nst.names import pick
 from nst.presets import ROOT
 from nst.recipe import (
@@ -52,7 +53,8 @@ class ScheduleSettings(Section):
     epochs: Annotated[float | None, BeforeValidator(blank_is_none)] = Field(
         None, gt=0, le=1000, description="passes over the photos, instead of iterations"
     )
-    learning_rate: float = Field(1e-3, gt=0, le=1, description="Adam")
+    optimizer: one_of("optimizer", OPTIMIZERS) = Field("adam", description="of the weights")
+    learning_rate: float = Field(1e-3, gt=0, le=1)
     end_share: float = Field(
         1.0, ge=0, le=1, description="of the learning rate, reached along a cosine"
     )
@@ -121,7 +123,7 @@ class InverseRecipe(CourseRecipe):
 
     layer: one_of("layer of a decoder", dict.fromkeys(DECODED)) = Field("conv3_1")
     feature: float = Field(
-        1.0, ge=0, le=1e9, description="squared error of features, in units of a channel's scale"
+        1.0, ge=0, le=1e9, description="squared error of features, in deviations of a channel"
     )
     image: float = Field(1.0, ge=0, le=1e9, description="squared error of pixels, over 63.75")
     color: float = Field(

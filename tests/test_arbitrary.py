@@ -198,8 +198,9 @@ def test_what_does_not_fit_the_memory_is_refused_with_a_size(cat, wave, monkeypa
 
 
 def test_the_report_tells_what_the_training_took(cat, wave):
-    """Of the deepest decoder with all that it began with: none is counted twice."""
-    notes = bundled("conv4_1").notes
-    seconds = notes["training"]["seconds"] + notes["before"]["seconds"]
+    """Of all decoders in use."""
+    layers = all_methods()["wct"].settings.layers
+    seconds = sum(bundled(layer).notes["training"]["seconds"] for layer in layers)
     report = run(cat, wave, "wct").report
+    assert len(layers) == 4
     assert report["training"] == {"photos": 1031, "seconds": pytest.approx(seconds, abs=0.1)}

@@ -90,17 +90,19 @@ def test_the_shape_is_the_encoders_mirrored(layer):
     channels = (64, 128, 256, 512)[block - 1]
     assert decoder(torch.rand(2, channels, 3, 4)).shape == (2, 3, 3 * side, 4 * side)
     convolutions = [p for name, p in decoder.named_parameters() if name.endswith("kernel")]
-    assert len(convolutions) == (1, 3, 5, 9)[block - 1]
+    assert len(convolutions) == (1, 4, 7, 12)[block - 1]  # with a sketch a part
 
 
 def test_a_file_gives_back_what_was_saved(tmp_path):
     decoder = Decoder("conv2_1").half().float()  # files have half precision
-    decoder.scale.copy_(torch.arange(1.0, 129.0))
+    decoder.mean.copy_(torch.arange(-64.0, 64.0))
+    decoder.deviation.copy_(torch.arange(1.0, 129.0))
     save_decoder(decoder, tmp_path / "d.safetensors", {"training": {"iterations": 3}})
     kept = load_decoder(tmp_path / "d.safetensors")
     assert kept.notes == {"layer": "conv2_1", "training": {"iterations": 3}}
     features = torch.rand(1, 128, 4, 4)
     torch.testing.assert_close(kept.decoder(features), decoder(features))
+    assert kept.decoder(features.bfloat16()).dtype == torch.float32
     assert [path.name for path in tmp_path.iterdir()] == ["d.safetensors"]
 
 

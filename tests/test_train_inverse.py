@@ -12,9 +12,10 @@ from torch.nn import functional as F
 from nst.backbones import Backbone
 from nst.course import BadTraining, Crops, find_photos
 from nst.decoders import Decoder, load_decoder
+from nst.muon import OPTIMIZERS
 from nst.recipe import SwapSettings
 from nst.swap import swapped
-from nst.train_inverse import SCALE_CROPS, train_inverse
+from nst.train_inverse import STATISTICS_CROPS, train_inverse
 from nst.training import InverseRecipe, inverse_training, inverse_trainings
 from tests.test_cli_compare import invoke
 from tests.test_train import ALONE, noise
@@ -41,6 +42,15 @@ def photos(folder):
     return find_photos(folder)
 
 
+def uneven(layer):
+    """A decoder whose channels differ, as those of photos do."""
+    decoder = Decoder(layer)
+    draw = torch.Generator().manual_seed(3)
+    for values in (decoder.mean, decoder.deviation):
+        values.copy_(torch.rand(len(values), generator=draw) + 0.5)
+    return decoder
+
+
 def steps(photos, made, count=None, crew=PRECISE, **options):
     with closing(train_inverse(photos, made, crew, **options)) as running:
         return list(islice(running, count))
@@ -48,18 +58,18 @@ def steps(photos, made, count=None, crew=PRECISE, **options):
 
 def test_the_losses_of_a_step_are_those_written_out(photos):
     made = recipe(feature=0.7, image=3, color=5, tv=0.2)
-    start = Decoder("conv2_1")
+    start = uneven("conv2_1")
     (step,) = steps(photos, made, 1, start=start)
     crops = torch.stack([Crops(photos.paths, made.data, made.seed)[i] for i in range(2)])
     backbone = Backbone(dtype=torch.float64)
     wanted = backbone.features(crops.double(), ("conv2_1",))["conv2_1"]
     with torch.no_grad():
         decoded = start.double()(wanted).double()
-    scale = start.scale.double().view(1, -1, 1, 1)
+    deviation = start.deviation.view(1, -1, 1, 1)
     found = backbone.features(decoded, ("conv2_1",))["conv2_1"]
     pixels = decoded / 63.75
     expected = {
-        "feature": ((found - wanted) / scale).square().mean(),
+        "feature": ((found - wanted) / deviation).square().mean(),
         "image": (pixels - crops / 63.75).square().mean(),
         "color": F.interpolate(pixels - crops / 63.75, scale_factor=1 / 16, mode="area")
         .square()
@@ -74,17 +84,17 @@ def test_the_losses_of_a_step_are_those_written_out(photos):
     assert step.losses.total == pytest.approx(total)
 
 
-def test_channels_are_measured_in_their_root_mean_square(photos):
+def test_channels_are_measured_in_their_deviations_from_the_mean(photos):
     made = recipe()
     (step,) = steps(photos, made, 1)
     crops = Crops(photos.paths, made.data, made.seed)
-    total = 0
-    for index in range(SCALE_CROPS):
-        found = Backbone().features(crops[index][None], ("conv2_1",))["conv2_1"]
-        total = total + found.double().square().mean((0, 2, 3))
-    expected = (total / SCALE_CROPS).sqrt()
-    expected = expected.clamp(min=0.01 * expected.mean().item())
-    torch.testing.assert_close(step.network.scale.double(), expected, rtol=1e-4, atol=1e-4)
+    seen = torch.stack([crops[index] for index in range(STATISTICS_CROPS)])
+    found = Backbone().features(seen, ("conv2_1",))["conv2_1"].double()
+    deviation = found.std((0, 2, 3), correction=0)
+    deviation = deviation.clamp(min=0.01 * deviation.mean().item())
+    close = {"rtol": 1e-4, "atol": 1e-4}
+    torch.testing.assert_close(step.network.mean.double(), found.mean((0, 2, 3)), **close)
+    torch.testing.assert_close(step.network.deviation.double(), deviation, **close)
 
 
 def test_the_losses_fall(photos):
@@ -93,13 +103,23 @@ def test_the_losses_fall(photos):
     assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
 
 
-def test_a_resumed_training_ends_with_the_same_bits(photos, tmp_path):
-    whole = steps(photos, recipe())[-1]
-    steps(photos, recipe(), 3)[-1].save(tmp_path / "a.state")
-    resumed = steps(photos, recipe(), state=tmp_path / "a.state")[-1]
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_resumed_training_ends_with_the_same_bits(name, photos, tmp_path):
+    made = recipe(schedule__optimizer=name)
+    whole = steps(photos, made)[-1]
+    steps(photos, made, 3)[-1].save(tmp_path / "a.state")
+    resumed = steps(photos, made, state=tmp_path / "a.state")[-1]
     assert (whole.index, resumed.index) == (6, 6)
     for name, value in whole.network.state_dict().items():
         assert torch.equal(value, resumed.network.state_dict()[name]), name
+
+
+def test_the_recipe_names_the_optimizer(photos):
+    found = {}
+    for name in OPTIMIZERS:
+        last = steps(photos, recipe(schedule__optimizer=name), 2)[-1]
+        found[name] = last.network.state_dict()["parts.2.first.kernel"].clone()
+    assert not torch.equal(found["adam"], found["muon"])
 
 
 def test_a_state_of_another_training_is_refused(photos, tmp_path):
@@ -110,13 +130,15 @@ def test_a_state_of_another_training_is_refused(photos, tmp_path):
 
 
 def test_a_deeper_decoder_begins_with_the_shallower_one(photos):
-    shallow = Decoder("conv1_1")
-    torch.nn.init.constant_(shallow.last.bias, 0.5)
-    made = recipe(schedule__learning_rate=1e-12)
-    (step,) = steps(photos, made, 1, start=shallow)
-    torch.testing.assert_close(step.network.last.kernel, shallow.last.kernel)
-    torch.testing.assert_close(step.network.last.bias, shallow.last.bias)
-    assert step.network.scale.shape == (128,)
+    shallow = uneven("conv2_1")
+    made = recipe(layer="conv3_1", schedule__learning_rate=1e-12)
+    (alone,), (step,) = steps(photos, made, 1), steps(photos, made, 1, start=shallow)
+    state, fresh = step.network.state_dict(), alone.network.state_dict()
+    for name, value in shallow.state_dict().items():
+        if name not in ("mean", "deviation"):
+            torch.testing.assert_close(state[name], value)
+    for name in ("mean", "deviation", "parts.3.first.kernel"):  # the layer's own
+        torch.testing.assert_close(state[name], fresh[name])
 
 
 def test_a_shallower_decoder_cannot_begin_with_a_deeper_one(photos):
@@ -130,7 +152,7 @@ def test_swapped_features_are_learned_too(photos, tmp_path):
         noise(90, 90, 50 + n).save(tmp_path / f"{n:02}.png")
     paintings = find_photos(tmp_path)
     made = recipe(feature=1, image=0, tv=0)
-    start = Decoder("conv2_1")
+    start = uneven("conv2_1")
     (alone,) = steps(photos, made, 1, start=start)
     (both,) = steps(photos, made, 1, start=start, paintings=paintings)
     (again,) = steps(photos, made, 1, start=start, paintings=paintings)
@@ -151,8 +173,8 @@ def test_swapped_features_are_learned_too(photos, tmp_path):
     features = torch.cat([plain, moved])
     with torch.no_grad():
         found = Backbone().features(start(features), ("conv2_1",))["conv2_1"]
-    scale = start.scale.view(1, -1, 1, 1)
-    expected = ((found - features) / scale).square().mean().item()
+    deviation = start.deviation.view(1, -1, 1, 1)
+    expected = ((found - features) / deviation).square().mean().item()
     assert step.losses.total == pytest.approx(expected, rel=1e-3)
     assert not torch.equal(plain, moved)
 

@@ -29,11 +29,11 @@ from nst.pages.parts import (
     QUIET,
     Frame,
     labels,
-    painter_titles,
     picture_pair,
     preset_choice,
     setting_field,
 )
+from nst.painters import painters
 from nst.reports import figures
 from nst.variants import MOST, Variant
 
@@ -67,7 +67,7 @@ def _lay_out(frame: Frame, compare: Comparer, tab: gr.Tab) -> list[gr.components
             )
             with gr.Group() as of_presets:
                 presets = gr.Dropdown(
-                    painter_titles(),
+                    [(title, name) for name, (title, _) in painters().items()],
                     value=list(default.presets),
                     multiselect=True,
                     max_choices=MOST,

@@ -22,8 +22,7 @@ from nst.knobs import KNOBS
 from nst.methods import MethodPreset
 from nst.names import Problem
 from nst.outputs import loss_line
-from nst.painters import painters
-from nst.presets import Credit, Preset, paintings, photos
+from nst.presets import Credit, Preset, all_presets, paintings, photos
 from nst.recipe import setting_field as setting
 from nst.recipe import setting_names
 from nst.steps import Step
@@ -170,14 +169,14 @@ def _by_number(credits: Mapping[str, Credit]) -> Callable[[gr.SelectData], str]:
     return chosen
 
 
-def painter_titles() -> list[tuple[str, str]]:
-    """(title, name) of every preset, method and bundled network."""
-    return [(title, name) for name, (title, _) in painters().items()]
+def preset_titles() -> list[tuple[str, str]]:
+    """(title, name) of every preset."""
+    return [(preset.title, name) for name, preset in all_presets().items()]
 
 
 def preset_choice(page: str, value: str) -> gr.Dropdown:
     """Which preset is varied."""
-    return gr.Dropdown(painter_titles(), value=value, label="Preset", elem_id=f"{page}-preset")
+    return gr.Dropdown(preset_titles(), value=value, label="Preset", elem_id=f"{page}-preset")
 
 
 def setting_field(
