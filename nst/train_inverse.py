@@ -103,6 +103,7 @@ class _Inverse:
             "feature": error.float().square().mean(),
             "image": difference.square().mean(),
             "color": F.avg_pool2d(difference, BLOCK).square().mean(),
+            "grid": _repeated(difference, difference.shape[2] // wanted.shape[2]).square().mean(),
             "tv": total_variation(decoded / SPREAD, "l2-mean"),
         }
         weights = {name: getattr(self.recipe, name) for name in sums}
@@ -120,6 +121,16 @@ class _Inverse:
         styles = self.backbone.features(style, (self.recipe.layer,))[self.recipe.layer]
         pairs = zip(features.split(1), styles.split(1), strict=True)
         return torch.cat([swapped(one, other, SwapSettings()) for one, other in pairs])
+
+
+def _repeated(difference: Tensor, period: int) -> Tensor:
+    """(N, 3, H, W) to (N, 3, period ** 2): each picture's mean at each place of a grid, less all's.
+
+    Features of a blurred picture are too weak, and a pattern that repeats at every position of the
+    layer is the cheapest way to strengthen them.
+    """
+    places = F.pixel_unshuffle(difference, period).mean((2, 3)).unflatten(1, (3, -1))
+    return places - places.mean(2, keepdim=True)
 
 
 @torch.no_grad()

@@ -129,6 +129,9 @@ class InverseRecipe(CourseRecipe):
     color: float = Field(
         0.0, ge=0, le=1e9, description="squared error of means of 16 x 16 pixels, over 63.75"
     )
+    grid: float = Field(
+        0.0, ge=0, le=1e9, description="squared error that repeats at all positions, over 63.75"
+    )
     tv: float = Field(1e-4, ge=0, le=1e9, description="total variation of pixels over 63.75")
 
 

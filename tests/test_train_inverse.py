@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -56,8 +57,14 @@ def steps(photos, made, count=None, crew=PRECISE, **options):
         return list(islice(running, count))
 
 
+def repeated(error):
+    """Of conv2_1, whose positions are 2 x 2 pixels."""
+    places = np.stack([error[:, :, y::2, x::2].mean((2, 3)) for y in (0, 1) for x in (0, 1)])
+    return np.square(places - places.mean(0)).mean()
+
+
 def test_the_losses_of_a_step_are_those_written_out(photos):
-    made = recipe(feature=0.7, image=3, color=5, tv=0.2)
+    made = recipe(feature=0.7, image=3, color=5, grid=8, tv=0.2)
     start = uneven("conv2_1")
     (step,) = steps(photos, made, 1, start=start)
     crops = torch.stack([Crops(photos.paths, made.data, made.seed)[i] for i in range(2)])
@@ -74,9 +81,12 @@ def test_the_losses_of_a_step_are_those_written_out(photos):
         "color": F.interpolate(pixels - crops / 63.75, scale_factor=1 / 16, mode="area")
         .square()
         .mean(),
+        "grid": repeated((pixels - crops / 63.75).numpy()),
         "tv": pixels.diff(dim=2).square().mean() + pixels.diff(dim=3).square().mean(),
     }
-    for name, weight in (("feature", 0.7), ("image", 3), ("color", 5), ("tv", 0.2)):
+    weights = {"feature": 0.7, "image": 3, "color": 5, "grid": 8, "tv": 0.2}
+    assert set(step.losses.terms) == set(weights)
+    for name, weight in weights.items():
         term = step.losses.terms[name]
         assert term.unweighted == pytest.approx(expected[name].item(), rel=2e-3), name
         assert term.weighted == pytest.approx(weight * term.unweighted), name
