@@ -82,7 +82,7 @@ def compare(
         variants, subject = of_presets(names, size), ""
     else:
         along = axis(vary)
-        variants, subject = of_values(preset, along, size), f"{find(preset)[0]}, {along.label}"
+        variants, subject = of_values(preset, along, size), f"{find(preset).title}, {along.label}"
     same = changed_settings(settings or [])
     variants = [_with(one, same) for one in variants]
     outcomes = _painted(photo, painting, variants, [(output, ".png")], report, yes)
@@ -111,7 +111,9 @@ def sweep(
         ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="The grid, a PNG file.")],
-    preset: Annotated[str, typer.Option(help="What is varied.")] = DEFAULT,
+    preset: Annotated[
+        str, typer.Option(help="What is varied: a preset, method or network.")
+    ] = DEFAULT,
     size: Annotated[int, typer.Option(help="Pixels of the long side.")] = SWEEP_SIZE,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="For all cells.")
@@ -119,12 +121,12 @@ def sweep(
     report: Report = None,
     yes: Yes = False,
 ) -> None:
-    """Paint a grid over one or two settings of a preset."""
+    """Paint a grid over one or two settings of a preset, method or network."""
     axes = [axis(text) for text in vary]
     variants = grid(preset, axes, size, changed_settings(settings or []))
     outcomes = _painted(photo, painting, variants, [(output, ".png")], report, yes)
     tree = as_tree(outcomes, Path(photo).name, Path(painting).name)
-    save_png(sweep_sheet(outcomes, axes, find(preset)[0]).picture, output, tree)
+    save_png(sweep_sheet(outcomes, axes, find(preset).title).picture, output, tree)
     console.print(f"{output}", soft_wrap=True)
 
 

@@ -7,6 +7,7 @@ backbone that must not judge the result.
 from collections.abc import Iterator, Mapping
 from functools import cache
 from hashlib import sha256
+from typing import NamedTuple
 
 from PIL.Image import Image
 from pydantic import Field
@@ -36,22 +37,29 @@ class CheckpointSettings(fast.FastSettings, Settings):
 Painter = Recipe | MethodSettings | CheckpointSettings
 
 
+class Offer(NamedTuple):
+    """Something that can paint, as it is offered."""
+
+    title: str
+    settings: Painter
+
+
 @cache
-def painters() -> Mapping[str, tuple[str, Painter]]:
+def painters() -> Mapping[str, Offer]:
     """Title and settings of everything that needs no download, by name."""
     trained = hub.bundled().values()
     return {
-        **{preset.name: (preset.title, preset.recipe) for preset in all_presets().values()},
-        **{method.name: (method.title, method.settings) for method in all_methods().values()},
+        **{preset.name: Offer(preset.title, preset.recipe) for preset in all_presets().values()},
+        **{method.name: Offer(method.title, method.settings) for method in all_methods().values()},
         **{
-            entry.name: (f"{entry.title} (trained)", CheckpointSettings(checkpoint=entry.name))
+            entry.name: Offer(f"{entry.title} (trained)", CheckpointSettings(checkpoint=entry.name))
             for entry in trained
         },
     }
 
 
-def find(name: str) -> tuple[str, Painter]:
-    """Title and settings of that name. Raises `UnknownName` with the closest one."""
+def find(name: str) -> Offer:
+    """The one of that name. Raises `UnknownName` with the closest one."""
     return pick("preset", name, painters())
 
 

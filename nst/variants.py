@@ -39,7 +39,7 @@ class Variant:
     @property
     def changes(self) -> dict[str, object]:
         """In which settings it differs from its preset."""
-        return self.recipe.changes_from(find(self.preset)[1])
+        return self.recipe.changes_from(find(self.preset).settings)
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,10 @@ def grid(
     size: int | None = SWEEP_SIZE,
     settings: Mapping[str, str] | None = None,
 ) -> list[Variant]:
-    """Every combination of one or two axes: the first along columns, the second down rows."""
+    """Every combination of one or two axes: the first along columns, the second down rows.
+
+    Of a preset, method or checkpoint. Raises `TooMuch`, `BadSetting`, `UnknownName`.
+    """
     if not 1 <= len(axes) <= 2:
         raise TooMuch(f"A sweep has one or two axes, not {len(axes)}.")
     if len({one.key for one in axes}) < len(axes):
@@ -110,7 +113,7 @@ def grid(
     cells = len(axes[0].values) * (len(axes[1].values) if axes[1:] else 1)
     if cells > MOST_CELLS:
         raise TooMuch(f"{cells} cells are too many: a sweep has {MOST_CELLS} at most.")
-    plain = _at(find(name)[1], size).but(settings or {})
+    plain = _at(find(name).settings, size).but(settings or {})
     found = []
     for row, below in enumerate(axes[1].values if axes[1:] else ("",)):
         for column, value in enumerate(axes[0].values):
