@@ -60,8 +60,9 @@ def compare(
         typer.Option(help="Instead: 2 to 6 values of one setting: key=v1,v2 or key=v1;v2."),
     ] = None,
     preset: Annotated[
-        str, typer.Option(help="What `--vary` varies: a preset, method or network.")
-    ] = DEFAULT,
+        str | None,
+        typer.Option(help=f"What `--vary` varies: a preset, method or network; {DEFAULT} if none."),
+    ] = None,
     size: Annotated[
         int | None, typer.Option(help="Pixels of the long side, for all; else each preset's own.")
     ] = None,
@@ -77,12 +78,15 @@ def compare(
     """Paint PHOTO and PAINTING with presets, methods or networks and measure the results."""
     if (presets is None) == (vary is None):
         raise BadSetting("Give `--presets a,b,c`, or `--vary key=v1,v2` with `--preset`.")
+    if vary is None and preset is not None:
+        raise BadSetting("`--preset` is what `--vary` varies; `--presets` has names of its own.")
     if vary is None:
         names = [name.strip() for name in presets.split(",") if name.strip()]
         variants, subject = of_presets(names, size), ""
     else:
         along = axis(vary)
-        variants, subject = of_values(preset, along, size), f"{find(preset).title}, {along.label}"
+        varied = preset or DEFAULT
+        variants, subject = of_values(varied, along, size), f"{find(varied).title}, {along.label}"
     same = changed_settings(settings or [])
     variants = [_with(one, same) for one in variants]
     outcomes = _painted(photo, painting, variants, [(output, ".png")], report, yes)

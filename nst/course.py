@@ -332,8 +332,8 @@ class _Training:
             ) from error
         if identity != self.identity:
             raise BadTraining(
-                f"`{path}` was saved with another painting, other photos or other settings. "
-                "Give the same ones to go on, or start without `--resume`."
+                f"`{path}` was saved with other pictures or other settings, the number of steps "
+                "among them. Give the same ones to go on, or start without `--resume`."
             )
         self.done, self.seconds, self.recent = kept["done"], kept["seconds"], kept["recent"]
         self.network.load_state_dict(kept["network"])

@@ -181,6 +181,7 @@ def test_control_c_before_the_first_result_keeps_nothing(here, monkeypatch):
         (["--presets", "quick,tuned", "--vary", "seed=1,2"], ["--presets", "--vary"]),
         (["--presets", "quikc,tuned"], ["preset `quikc`", "`quick`"]),
         (["--presets", "quick"], ["2 to 6 presets, not 1"]),
+        (["--presets", "quick,tuned", "--preset", "adain"], ["`--preset`", "`--vary`"]),
         (["--presets", "quick,quick"], ["each preset once"]),
         (["--presets", ","], ["2 to 6 presets, not 0"]),
         (["--vary", "seed=1"], ["2 to 6 values, not 1"]),

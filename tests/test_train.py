@@ -545,7 +545,7 @@ def test_a_state_of_another_training_is_refused(changed, painting, photos, tmp_p
         given = nst.course.Photos(photos.paths[::-1], 0)
     if changed == "fewer photos":
         given = nst.course.Photos(photos.paths[1:], 0)
-    with pytest.raises(BadTraining, match=r"another painting, other photos or other settings\. "):
+    with pytest.raises(BadTraining, match=r"other pictures or other settings"):
         steps(picture, given, made, 1, state=tmp_path / "a.state")
 
 

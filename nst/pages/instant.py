@@ -74,6 +74,7 @@ def styles(cards: gr.Gallery) -> Styles:
             keep_colors = gr.Checkbox(
                 DEFAULT.keep_colors,
                 label="Keep the photo's colors",
+                info="Refine paints in the painting's",
                 min_width=120,
                 elem_id="keep-colors",
             )

@@ -190,7 +190,8 @@ def lay_out(
         painting.upload(choices.of_another_painting, chosen_style, leave, **QUIET)
         for field, chooser in ((photo, photo_strip), (painting, painting_strip)):
             field.change(answers.consider, trigger_mode="always_last", **think)
-            field.upload(lambda: gr.Gallery(selected_index=None), None, chooser, **QUIET)
+            for gone in (field.upload, field.clear):
+                gone(lambda: gr.Gallery(selected_index=None), None, chooser, **QUIET)
         # Two views of one setting: each follows the other.
         total, shares = dials[ITERATIONS], dials[SHARES]
         total.input(shared, [preset, total], shares, **QUIET).then(answers.consider, **think)

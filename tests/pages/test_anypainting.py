@@ -94,6 +94,10 @@ def test_an_upload_is_none_of_the_small_pictures(visit, tmp_path):
         expect(chosen).to_have_count(1)
         upload(page, field, tmp_path / "own.png")
         expect(chosen).to_have_count(0)
+        page.locator(f"#{strip} .thumbnail-item").nth(2).click()
+        expect(chosen).to_have_count(1)
+        page.locator(f"#{field} button[aria-label='Remove Image']").click()
+        expect(chosen).to_have_count(0)
 
 
 def test_on_a_phone_the_page_moves_to_the_result(visit):
