@@ -19,6 +19,7 @@ import nst.reproduce
 import nst.variants
 from nst.images import read_report, save_png
 from nst.machine import Calibration
+from nst.painters import Offer
 from nst.presets import get
 from nst.recipe import Recipe
 from nst.reports import figures, find
@@ -118,7 +119,7 @@ def test_a_comparison_says_what_it_will_take_and_what_came_out(compared):
 
 def test_presets_are_compared_and_written_as_csv(here, monkeypatch):
     short = {name: get(name).recipe.with_iterations(5) for name in ("quick", "tuned", "vgg16")}
-    monkeypatch.setattr(nst.variants, "find", lambda name: (get(name).title, short[name]))
+    monkeypatch.setattr(nst.variants, "find", lambda name: Offer(get(name).title, short[name]))
     options = ["--presets", "quick, tuned,vgg16", "--size", "64"]
     done = invoke("compare", "photo.png", "starry_night", *options, "--report", "r.csv")
     assert done.exit_code == 0, done.output

@@ -373,7 +373,8 @@ def test_opening_leaves_no_file_open(tmp_path):
         warnings.simplefilter("always", ResourceWarning)
         open_picture(path)
         gc.collect()
-    assert [str(warning.message) for warning in caught] == []
+    # Sockets of servers in the same process come and go.
+    assert [str(w.message) for w in caught if str(path) in str(w.message)] == []
 
 
 # Depths and modes

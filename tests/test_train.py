@@ -553,7 +553,7 @@ def test_a_photo_that_changed_under_its_name_is_noticed(painting, photos, tmp_pa
     copied = other_photos(photos, tmp_path)
     steps(painting, copied, recipe(), 1)[-1].save(tmp_path / "a.state")
     noise(99, 99, 1234).save(copied.paths[3])
-    with pytest.raises(BadTraining, match="other photos"):
+    with pytest.raises(BadTraining, match="other pictures"):
         steps(painting, copied, recipe(), 1, state=tmp_path / "a.state")
 
 

@@ -88,16 +88,22 @@ def test_another_painting_keeps_the_method_and_paints_at_once(visit, engine, tmp
 
 def test_an_upload_is_none_of_the_small_pictures(visit, tmp_path):
     page = visit(f"method=adain&photo=cat&{SMALL}")
+    expect(page.locator("#status")).to_contain_text("adain:")
     Image.linear_gradient("L").convert("RGB").save(tmp_path / "own.png")
     for field, strip in (("photo", "photos"), ("painting", "paintings")):
         chosen = page.locator(f"#{strip} .thumbnail-item.selected")
         expect(chosen).to_have_count(1)
+        before = result(page)
         upload(page, field, tmp_path / "own.png")
         expect(chosen).to_have_count(0)
+        before = wait_for_another(page, before)  # all that follows an upload has arrived
         page.locator(f"#{strip} .thumbnail-item").nth(2).click()
         expect(chosen).to_have_count(1)
+        before = wait_for_another(page, before)
         page.locator(f"#{field} button[aria-label='Remove Image']").click()
         expect(chosen).to_have_count(0)
+        page.locator(f"#{strip} .thumbnail-item").nth(3).click()
+        wait_for_another(page, before)
 
 
 def test_on_a_phone_the_page_moves_to_the_result(visit):

@@ -111,7 +111,7 @@ def test_two_variants_through_the_client(client):
         ({"values": "3"}, "2 to 6 values"),
         ({"values": "3, many"}, "must be a number"),
         ({"key": "sed", "values": "1, 2"}, "seed"),
-        ({"size": 9}, "`size`"),
+        ({"size": 9}, "“size”"),
         ({"size": 2048, "values": "9000, 9999"}, "would fit"),
     ],
 )
