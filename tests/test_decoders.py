@@ -63,13 +63,29 @@ def repeated(error, period):
     return tiles.mean((0, 2))
 
 
+def patterns(rebuilt, layer, period):
+    """Of the decoder's errors in each photo."""
+    errors = ((ours - theirs).mean(2) for theirs, ours in pairs(rebuilt, layer))
+    return [repeated(error, period) for error in errors]
+
+
+COARSE = [("conv3_1", 8), ("conv4_1", 8)]  # where the castle's own rows of windows count, too
+
+
 @pytest.mark.parametrize("layer", DECODED)
 @pytest.mark.parametrize("period", [2, 4, 8])
-def test_there_is_no_checkerboard_in_photos(layer, period, rebuilt):
-    """What repeats every few pixels in all of them is next to nothing."""
-    errors = [(ours - theirs).mean(2) for theirs, ours in pairs(rebuilt, layer)]
-    pattern = np.mean([repeated(error, period) for error in errors], 0)
-    assert np.abs(pattern).max() < 2.0  # gray levels
+def test_there_is_no_checkerboard_in_any_photo(layer, period, rebuilt):
+    """What repeats every few pixels is next to nothing."""
+    bound = 2.2 if (layer, period) in COARSE else 2.0  # gray levels
+    for pattern in patterns(rebuilt, layer, period):
+        assert np.abs(pattern).max() < bound
+
+
+@pytest.mark.parametrize("layer", DECODED)
+@pytest.mark.parametrize("period", [2, 4, 8])
+def test_there_is_no_checkerboard_in_all_photos(layer, period, rebuilt):
+    """What the decoder adds to every picture, whatever it shows."""
+    assert np.abs(np.mean(patterns(rebuilt, layer, period), 0)).max() < 1.2  # gray levels
 
 
 def smooth():
