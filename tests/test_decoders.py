@@ -69,14 +69,12 @@ def patterns(rebuilt, layer, period):
     return [repeated(error, period) for error in errors]
 
 
-COARSE = [("conv3_1", 8), ("conv4_1", 8)]  # where the castle's own rows of windows count, too
-
-
 @pytest.mark.parametrize("layer", DECODED)
 @pytest.mark.parametrize("period", [2, 4, 8])
 def test_there_is_no_checkerboard_in_any_photo(layer, period, rebuilt):
     """What repeats every few pixels is next to nothing."""
-    bound = 2.2 if (layer, period) in COARSE else 2.0  # gray levels
+    # The castle's own rows of windows count, too, at the distance of conv4_1's positions.
+    bound = 2.2 if (layer, period) == ("conv4_1", 8) else 2.0  # gray levels
     for pattern in patterns(rebuilt, layer, period):
         assert np.abs(pattern).max() < bound
 
