@@ -1,11 +1,8 @@
 """What the main page answers: runs of the engines, as its outputs, and checks before them."""
 
-import html
-import logging
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any
 
 import gradio as gr
@@ -14,23 +11,19 @@ from PIL.Image import Image
 from nst.arbitrary import Style
 from nst.estimate import Estimate, TooLarge, describe, duration
 from nst.fast import FastSettings
-from nst.hub import Loaded, cached, load, offered
+from nst.hub import Entry, Loaded, anything_goes, cached, load, offered
 from nst.images import fit
 from nst.methods import MethodSettings, all_methods
 from nst.names import Problem
 from nst.outputs import TimeLapse, fast_summary, method_summary
 from nst.pages import anypainting, instant, link
 from nst.pages.dials import ITERATIONS, NAMES, apply, blamed, changes
-from nst.pages.live import Runs, watched
-from nst.pages.parts import (
-    both,
-    bundled_name,
-    labels,
-    opened,
-    picture_problem,
-    refusal,
-    sentence,
-)
+from nst.pages.live import watched
+from nst.pages.parts import both, bundled_name, labels, opened, picture_problem
+from nst.pages.queue import NEVER_BEGAN, Run, Steps, follow, painted
+from nst.pages.services import Services
+from nst.pages.words import literal, sentence
+from nst.painters import CheckpointSettings, expected
 from nst.presets import Preset, get, paintings, photos
 from nst.recipe import BadSetting, Recipe
 from nst.steps import Result, Step, last
@@ -39,11 +32,14 @@ Stylizer = Callable[..., Iterator[Step]]
 Estimator = Callable[[Recipe, tuple[int, int], tuple[int, int]], Estimate]
 Instant = Callable[[Image, Loaded, FastSettings], Iterator[Step]]
 Arbitrary = Callable[[Image, Sequence[Style], MethodSettings], Iterator[Step]]
+Shown = AsyncIterator[tuple[Any, ...]]
+
+PAGE = link.MAIN
 
 PAINT, REFINE = "Stylize", "Refine"  # what the button does, from the photo or from a result
 REFINING_STEPS = 40  # at least, from an instant result
 PREVIEW_SIDE = 768  # of pictures sent while it is being painted
-MOST_SECONDS = 1800  # a visitor may not hold the only slot longer
+MOST_SECONDS = 1800  # of one run, since others wait
 OUTPUTS = 9  # of a run, in the order of `nst.pages.live`
 UNCHANGED = tuple(gr.skip() for _ in range(OUTPUTS))
 INSTANT_INPUTS = instant.INPUTS + anypainting.INPUTS
@@ -56,11 +52,11 @@ class Answers:
     Inputs are photo, painting, preset, the dials, the instant inputs, and those for any painting.
     """
 
+    services: Services
     stylize: Stylizer
     estimate: Estimator
     fast: Instant
     arbitrary: Arbitrary
-    runs: Runs = field(default_factory=Runs)
 
     def consider(self, photo: str, painting: str, preset: str, *values: Any) -> tuple[str, str]:
         """What the run would take, and the address of these choices."""
@@ -77,11 +73,12 @@ class Answers:
                 changed | extra,
             )
             recipe = _planned(chosen, changed, checkpoint, how)
-            sizes = (opened(photo).size, opened(painting).size)
-            return f"Takes {describe(self.estimate(recipe, *sizes))}.", query
-        except (TypeError, Problem) as error:
+            sizes = [picture.size for picture in both(photo, painting)]
+            return literal(f"Takes {describe(self.estimate(recipe, *sizes))}."), query
+        except Problem as error:
             missing = "Choose a photo and a painting."
-            return f"⚠ {missing if isinstance(error, TypeError) else error}", gr.skip()
+            words = sentence(error) if photo and painting else missing
+            return literal(f"⚠ {words}"), gr.skip()
 
     def check(self, photo: str, painting: str, preset: str, *values: Any) -> list[dict[str, Any]]:
         """A sentence under each field that cannot be used."""
@@ -94,70 +91,95 @@ class Answers:
 
     def prepare(self, request: gr.Request, *_: Any) -> tuple[Any, ...]:
         """The page while a run waits for its turn."""
-        self.runs.begin(request)
-        self.runs.turn(request)
-        busy = gr.Button("Painting …", interactive=False)
-        waits = (
-            "<p><b>Starting …</b></p><p class='hint'>One picture is painted at a time; "
-            "your place in the queue is shown here.</p>"
-        )
+        self.services.at_once.drop(request, PAGE)
+        self.services.runs.begin(request, PAGE, OUTPUTS)
         off = gr.DownloadButton(interactive=False)
-        return busy, gr.Button(visible=True), off, off, off, waits
+        return *_busy(), off, off, off, STARTING
 
     def rest(self, request: gr.Request, checkpoint: str, *files: str | None) -> tuple[Any, ...]:
         """The page after a run."""
-        self.runs.end(request)
         again = gr.Button(REFINE if checkpoint else PAINT, interactive=True)
         ready = (gr.DownloadButton(interactive=bool(file)) for file in files)
         return again, gr.Button(visible=False), *ready
 
-    def paint(
+    def stop(self, request: gr.Request) -> None:
+        """Ends the visitor's run, at once where it waits, else after its present step."""
+        self.services.runs.stop(request, PAGE)
+
+    def end(self, request: gr.Request) -> None:
+        """Ends the visitor's run, and nothing of it is shown any more."""
+        self.services.runs.drop(request, PAGE)
+
+    def returned(self, request: gr.Request) -> tuple[Any, ...]:
+        """The page of a visitor who comes back to a run that goes on."""
+        going_on = self.services.runs.going_on(request, PAGE)
+        return _busy() if going_on else (gr.skip(), gr.skip())
+
+    async def resume(self, request: gr.Request) -> Shown:
+        """What a run shows that the visitor has not seen to its end."""
+        run = self.services.runs.of(request, PAGE)
+        if run is None or run.delivered or not run.joined:
+            yield UNCHANGED
+            return
+        async for shown in follow(self.services.runs, run, NEVER_BEGAN):
+            yield shown
+
+    async def paint(
         self, request: gr.Request, photo: str, painting: str, preset: str, *values: Any
-    ) -> Iterator[tuple[Any, ...]]:
+    ) -> Shown:
         """Paint the photo in the style of the painting; from a checkpoint's result, if any."""
-        run = self.runs.of(request) or threading.Event()
-        try:
-            if run.is_set():  # while it waited for its turn
-                yield UNCHANGED
-                return
-            chosen = get(preset)
-            values, checkpoint, how, own = _split(values)
-            recipe = _planned(chosen, changes(chosen, values), checkpoint, how)
-            pictures = both(photo, painting)
-            start = None
-            if checkpoint in all_methods():
-                start = self._moved(photo, painting, checkpoint, how, own).picture
-            elif checkpoint:
-                entry = offered(checkpoint)
-                if not cached(entry):  # no download may hold the only slot
-                    raise BadSetting("Wait until the style has shown its result, then refine it.")
-                loaded = load(entry)
-                start = last(self.fast(pictures[0], loaded, instant.settings(*how))).picture
-            seconds = self.estimate(recipe, *(picture.size for picture in pictures)).seconds
-            if seconds > MOST_SECONDS:
-                raise TooLarge(
-                    f"This would take about {duration(seconds)}; "
-                    f"the limit is {duration(MOST_SECONDS)}. A smaller size or fewer "
-                    "iterations will fit."
-                )
-            steps = self.stylize(*pictures, recipe, start=start)
+        runs = self.services.runs
+        run = runs.asked(request, PAGE, OUTPUTS)
+        plan = partial(self._plan, photo, painting, preset, values)
+        async for shown in painted(runs, run, plan, NEVER_BEGAN):
+            yield shown
+
+    def _plan(
+        self, photo: str, painting: str, preset: str, values: Sequence[Any]
+    ) -> tuple[float, Steps]:
+        """Seconds and steps of a run. Raises `Problem`."""
+        chosen = get(preset)
+        values, checkpoint, how, own = _split(values)
+        recipe = _planned(chosen, changes(chosen, values), checkpoint, how)
+        _refuse_download(recipe)
+        pictures = both(photo, painting)
+        if checkpoint and checkpoint not in all_methods() and not cached(offered(checkpoint)):
+            # No download may hold the queue.
+            raise BadSetting("Wait until the style has shown its result, then refine it.")
+        seconds = self._seconds(recipe, pictures)
+        start = partial(self._start, photo, painting, checkpoint, how, own)
+
+        def steps(run: Run) -> Iterator[tuple[Any, ...]]:
+            begun = self.stylize(*pictures, recipe, start=start())
             sources = (preset, *labels(photo, painting))
             label = "-".join((*sources[1:], preset))
             size = recipe.level_sizes(pictures[0].size)[-1]
             size = fit(size, min(PREVIEW_SIDE, max(size)))
-            lapse = TimeLapse(recipe)
-            yield from watched(steps, size, lapse, run.is_set, sources, label)
-        except Problem as error:
-            raise refusal(error) from error
-        except gr.Error:
-            raise
-        except Exception as error:
-            logging.exception("A run failed")
-            raise gr.Error("Something went wrong here. Please try again.") from error
-        finally:
-            self.runs.finish(request, run)
+            yield from watched(run, begun, size, TimeLapse(recipe), sources, label)
 
-    def at_once(
+        return seconds, steps
+
+    def _seconds(self, recipe: Recipe, pictures: tuple[Image, Image]) -> float:
+        """What a run takes. Raises `TooLarge` if that is too long."""
+        seconds = self.estimate(recipe, *(picture.size for picture in pictures)).seconds
+        if seconds > MOST_SECONDS:
+            raise TooLarge(
+                f"This would take about {duration(seconds)}; the limit is "
+                f"{duration(MOST_SECONDS)}. A smaller size or fewer iterations will fit."
+            )
+        return seconds
+
+    def _start(
+        self, photo: str, painting: str, checkpoint: str, how: Sequence[Any], own: Sequence[Any]
+    ) -> Image | None:
+        """The result in one pass that a run goes on from."""
+        if not checkpoint:
+            return None
+        if checkpoint in all_methods():
+            return self._moved(photo, painting, checkpoint, how, own).picture
+        return _trained(self.fast, photo, offered(checkpoint), instant.settings(*how)).picture
+
+    async def at_once(
         self,
         request: gr.Request,
         photo: str,
@@ -165,35 +187,43 @@ class Answers:
         strength: float,
         keep_colors: bool,
         size: float,
-    ) -> Iterator[tuple[Any, ...]]:
+    ) -> Shown:
         """Paint the photo with a trained network, in one pass."""
         trained = checkpoint and checkpoint not in all_methods()
-        if not trained or not photo or self.runs.of(request):
+        if not trained or not photo or self.services.runs.going_on(request, PAGE):
             yield UNCHANGED
             return
+        queue = self.services.at_once
+        queue.drop(request, PAGE)
+        run = queue.begin(request, PAGE, OUTPUTS)
 
-        def answer() -> Iterator[tuple[Any, ...]]:
+        async def answer() -> Shown:
             chosen = instant.settings(strength, keep_colors, size)
-            picture = opened(photo)
-            turn = self.runs.turn(request)
-            for found in instant.fetched(checkpoint):
-                if self.runs.overtaken(request, turn):
-                    yield UNCHANGED
+            async for found in instant.fetched(checkpoint):
+                if run.over:
                     return
                 if isinstance(found, str):
                     yield found, *UNCHANGED[1:]
-            result = last(self.fast(picture, found, chosen))
-            if self.runs.overtaken(request, turn):
-                yield UNCHANGED
-                return
-            name = bundled_name(photo, photos()) or "photo"
-            report = {"photo": name, **result.report}
-            label = f"{name}-{report['checkpoint']['name']}"
-            yield from instant.shown(result, report, label, fast_summary(report))
 
-        yield from _explained(answer())
+            def plan() -> tuple[float, Steps]:
+                own = CheckpointSettings(checkpoint=checkpoint, size=chosen.size)
+                seconds = expected(own, opened(photo).size, opened(photo).size)[0]
+                return seconds, steps
 
-    def any_at_once(
+            def steps(run: Run) -> Iterator[tuple[Any, ...]]:
+                result = _trained(self.fast, photo, found.entry, chosen)
+                name = bundled_name(photo, photos()) or "photo"
+                report = {"photo": name, **result.report}
+                label = f"{name}-{report['checkpoint']['name']}"
+                yield from instant.shown(run, result, report, label, fast_summary(report))
+
+            async for shown in painted(queue, run, plan, gr.skip()):
+                yield shown
+
+        async for shown in _explained(answer()):
+            yield shown
+
+    async def any_at_once(
         self,
         request: gr.Request,
         photo: str,
@@ -203,27 +233,36 @@ class Answers:
         keep_colors: bool,
         size: float,
         *own: Any,
-    ) -> Iterator[tuple[Any, ...]]:
+    ) -> Shown:
         """Paint the photo like any painting, in one pass."""
-        if method not in all_methods() or not (photo and painting) or self.runs.of(request):
+        going_on = self.services.runs.going_on(request, PAGE)
+        if method not in all_methods() or not (photo and painting) or going_on:
             yield UNCHANGED
             return
+        queue = self.services.at_once
+        queue.drop(request, PAGE)
+        run = queue.begin(request, PAGE, OUTPUTS)
 
-        def answer() -> Iterator[tuple[Any, ...]]:
+        def plan() -> tuple[float, Steps]:
             how = (strength, keep_colors, size)
-            turn = self.runs.turn(request)
-            title = html.escape(all_methods()[method].title)
+            instant.settings(*how)
+            chosen = anypainting.settings(method, *how, *own)
+            sizes = [picture.size for picture in both(photo, painting)]
+            count = 1 + len(anypainting.mixed(*own))
+            anypainting.refuse_if_too_long(chosen, *sizes, count)
+            return count * expected(chosen, *sizes)[0], steps
+
+        def steps(run: Run) -> Iterator[tuple[Any, ...]]:
+            title = literal(all_methods()[method].title)
             yield f"<p><b>Painting: {title} …</b></p>", *UNCHANGED[1:]
-            result = self._moved(photo, painting, method, how, own)
-            if self.runs.overtaken(request, turn):
-                yield UNCHANGED
-                return
+            result = self._moved(photo, painting, method, (strength, keep_colors, size), own)
             names = labels(photo, painting)
             report = {"method": method, "photo": names[0], "painting": names[1], **result.report}
             label = "-".join((*names, method))
-            yield from instant.shown(result, report, label, method_summary(report))
+            yield from instant.shown(run, result, report, label, method_summary(report))
 
-        yield from _explained(answer())
+        async for shown in _explained(painted(queue, run, plan, gr.skip())):
+            yield shown
 
     def _moved(
         self, photo: str, painting: str, method: str, how: Sequence[Any], own: Sequence[Any]
@@ -246,16 +285,40 @@ def _painted_at_once(
     return last(engine(pictures[0], styles, chosen))
 
 
-def _explained(answer: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
-    """An instant answer, whose errors are said above the picture and in a note."""
+@lru_cache(4)
+def _trained(engine: Instant, photo: str, entry: Entry, chosen: FastSettings) -> Result:
+    """Kept, as all visitors first see the same photo and style."""
+    return last(engine(opened(photo), load(entry), chosen))
+
+
+async def _explained(answer: Shown) -> Shown:
+    """An instant answer, whose errors are said above the picture, too."""
     try:
-        yield from answer
+        async for shown in answer:
+            yield shown
     except Problem as error:
-        yield f"<p><b>⚠ {html.escape(sentence(error))}</b></p>", *UNCHANGED[1:]
-        raise refusal(error) from error
-    except Exception as error:
-        logging.exception("An instant result failed")
-        raise gr.Error("Something went wrong here. Please try again.") from error
+        yield f"<p><b>⚠ {literal(sentence(error))}</b></p>", *UNCHANGED[1:]
+        raise
+    except gr.Error as error:
+        yield f"<p><b>⚠ {error.message}</b></p>", *UNCHANGED[1:]
+        raise
+
+
+STARTING = (
+    "<p><b>Starting …</b></p><p class='hint'>One picture is painted at a time; your place in the "
+    "queue is shown here.</p>"
+)
+
+
+def _refuse_download(recipe: Recipe) -> None:
+    """Raises `BadSetting` if the weights would have to be fetched by a visitor's run."""
+    if recipe.backbone.weights != "bundled" and not anything_goes():
+        raise BadSetting("`backbone.weights` can only be bundled on this page.")
+
+
+def _busy() -> tuple[gr.Button, gr.Button]:
+    """The buttons while a run waits or is painted."""
+    return gr.Button("Painting …", interactive=False), gr.Button(visible=True)
 
 
 def _in_address(checkpoint: str, how: Sequence[Any], own: Sequence[Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from nst.estimate import duration
 from nst.images import open_picture
 from nst.methods import MOST_PAINTINGS, MethodSettings, all_methods, method
 from nst.pages.instant import PREFIX
-from nst.pages.parts import method_cards
+from nst.pages.parts import described, method_cards
 from nst.painters import expected
 from nst.presets import paintings
 from nst.recipe import BadSetting, setting_field
@@ -164,10 +164,12 @@ def _read(key: str, text: str) -> float | str | None:
 
 
 def about(name: str) -> str:
-    """What is known of a method, as Markdown."""
+    """What is known of a method, as HTML."""
     chosen = method(name)
-    note = f" {chosen.note}" if chosen.note else ""
-    return (
-        f"**{chosen.title}**, for any painting. {chosen.summary}\n\n"
-        f"*{chosen.source}.*{note} Press Refine to let the optimization go on from this result."
+    onward = "Press Refine to let the optimization go on from this result."
+    return described(
+        f"{chosen.title}, for any painting.",
+        chosen.summary,
+        f"{chosen.source}.",
+        f"{chosen.note} {onward}",
     )

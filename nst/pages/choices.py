@@ -1,6 +1,6 @@
 """What changes on the main page with a choice: a style, a preset, a picture or a link."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,8 @@ from nst.names import Problem
 from nst.pages import anypainting, instant, link
 from nst.pages.answers import PAINT, REFINE
 from nst.pages.dials import shown
-from nst.pages.live import Runs
-from nst.pages.parts import refusal
+from nst.pages.parts import described
+from nst.pages.words import literal, refusal
 from nst.presets import Preset, all_presets, get, paintings, photos
 
 
@@ -24,9 +24,8 @@ def _selected(name: str, names: Iterable[str]) -> gr.Gallery:
 
 
 def about_preset(preset: Preset) -> str:
-    """What it is and where it comes from, as Markdown."""
-    note = f" {preset.note}" if preset.note else ""
-    return f"**{preset.title}.** {preset.summary}\n\n*{preset.source}.*{note}"
+    """What it is and where it comes from, as HTML."""
+    return described(f"{preset.title}.", preset.summary, f"{preset.source}.", preset.note)
 
 
 def by_photo(event: gr.SelectData) -> str:
@@ -61,16 +60,16 @@ def without_style(preset: str) -> tuple[Any, ...]:
 class StyleChoice:
     """Choosing a style ends the session's run, whose result would replace the instant one."""
 
-    runs: Runs
+    end: Callable[[gr.Request], None]
 
     def bundled(self, request: gr.Request, event: gr.SelectData) -> tuple[Any, ...]:
         """The style that was clicked on."""
-        self.runs.end(request)
+        self.end(request)
         return *self._changes(list(styles())[event.index]), None
 
     def remote(self, request: gr.Request, text: str | None) -> tuple[Any, ...]:
         """A style from the Hub."""
-        self.runs.end(request)
+        self.end(request)
         try:
             return *self._changes(text or ""), gr.skip()
         except Problem as error:
@@ -78,7 +77,7 @@ class StyleChoice:
 
     def method(self, request: gr.Request, event: gr.SelectData) -> tuple[Any, ...]:
         """The method for any painting that was clicked on."""
-        self.runs.end(request)
+        self.end(request)
         chosen = list(all_methods().values())[event.index]
         unmarked = gr.Gallery(selected_index=None)
         return (
@@ -129,7 +128,7 @@ def restored(request: gr.Request) -> tuple[Any, ...]:
     query = dict(request.query_params)
     place = link.read(query if link.is_main(query) else {})
     if place.lost:
-        gr.Warning(f"The link was damaged; not restored: {', '.join(place.lost)}.")
+        gr.Warning(literal(f"The link was damaged; not restored: {', '.join(place.lost)}."))
     style = place.checkpoint
     # A field that is set, even to what it shows, sets off what a visitor's change would.
     same = (place.photo == link.PHOTO, place.painting == link.first_painting())

@@ -1,7 +1,7 @@
 """The page that paints several variants of the same two pictures and measures them."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from tempfile import TemporaryDirectory
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -33,11 +33,13 @@ from nst.pages.parts import (
     preset_choice,
     setting_field,
 )
+from nst.pages.queue import Outputs, Run
 from nst.painters import painters
 from nst.reports import figures
 from nst.variants import MOST, Variant
 
 NAME = "compare"  # of this page in an address
+OUTPUTS = 12  # of a run: words, the live picture, seven of results, three files
 # A ready-made comparison is one click: its fields are set first, so that the run reads them.
 START = "() => document.querySelector('#compare-go').click()"
 WAYS = {"Presets": "presets", "Values of one setting": "values", "From a report": "figure"}
@@ -50,7 +52,7 @@ def lay_out(frame: Frame, compare: Comparer) -> list[gr.components.Component]:
 
 
 def _lay_out(frame: Frame, compare: Comparer, tab: gr.Tab) -> list[gr.components.Component]:
-    answers = Comparing(compare)
+    answers = Comparing(compare, frame.services, NAME, OUTPUTS)
     default = Comparison()
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=320):
@@ -92,7 +94,7 @@ def _lay_out(frame: Frame, compare: Comparer, tab: gr.Tab) -> list[gr.components
                 precision=0,
                 elem_id="compare-size",
             )
-            foreseen = gr.Markdown(elem_id="compare-estimate", elem_classes="hint")
+            foreseen = gr.HTML(elem_id="compare-estimate", elem_classes="hint")
             go = gr.Button("Compare", variant="primary", size="lg", elem_id="compare-go")
         with gr.Column(scale=6, min_width=320):
             progress = gr.HTML(
@@ -174,25 +176,26 @@ def _lay_out(frame: Frame, compare: Comparer, tab: gr.Tab) -> list[gr.components
     downloads = [sheet, csv, settings]
     groups = [of_presets, of_values, of_figure]
 
-    def paint(
+    async def paint(
         request: gr.Request, photo: str, painting: str, *choice: Any
-    ) -> Iterator[tuple[Any, ...]]:
+    ) -> AsyncIterator[Outputs]:
         def variants() -> list[Variant]:
             return chosen_by(*choice).variants()
 
-        skip, at, names = gr.skip(), None, labels(photo, painting)
-        with TemporaryDirectory() as folder:
-            for at, new in answers.watched(request, photo, painting, variants):
+        def show(run: Run, steps: Iterator[tuple[Progress, bool]]) -> Iterator[Outputs]:
+            skip, names, folder = gr.skip(), labels(photo, painting), run.folder()
+            for at, new in steps:
                 known = _known(at, names, folder) if new else (skip,) * 7
                 yield status(at), live(at), *known, *(skip,) * 3
-            if at is None:
-                return
             ended = status(at) if at.painting is None else stopped(at)
             written = (skip,) * 3
             if at.outcomes:
                 title = sheet_title(*names, chosen_by(*choice).subject)
                 written = files(at.outcomes, comparison_sheet(at.outcomes, title), *names, folder)
             yield ended, gr.Image(visible=False), *_known(at, names, folder), *written
+
+        async for shown in answers.painted(request, photo, painting, variants, show):
+            yield shown
 
     way.change(
         lambda chosen: [gr.Group(visible=name == chosen) for name in WAYS.values()],
@@ -273,7 +276,7 @@ def _blamed(error: Problem, choice: Sequence[Any]) -> int:
     return {"presets": 1, "values": 4, "figure": 5}.get(choice[0], 0)
 
 
-def _known(at: Progress, names: tuple[str, str], folder: str) -> tuple[Any, ...]:
+def _known(at: Progress, names: tuple[str, str], folder: Path) -> tuple[Any, ...]:
     """Results, numbers, both sides, the pair, the plots, of what is done."""
     titles = [outcome.variant.title for outcome in at.outcomes if outcome.result]
     left, right = (titles[0], titles[-1]) if titles else (None, None)

@@ -1,12 +1,10 @@
 """What the pages for many variants answer: runs as their outputs, and checks before them."""
 
-import html
 import json
-import logging
 import math
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +20,11 @@ from nst.images import fit, resized, save_png
 from nst.names import Problem
 from nst.outputs import curve, report
 from nst.pages import link
-from nst.pages.live import PREVIEW_SECONDS, Runs
-from nst.pages.parts import QUIET, Frame, bar, both, bundled_name, picture_problem, refusal
+from nst.pages.live import PREVIEW_SECONDS
+from nst.pages.parts import QUIET, Frame, bar, both, bundled_name, picture_problem
+from nst.pages.queue import NEVER_BEGAN, Outputs, Run, Steps, follow, painted
+from nst.pages.services import Services
+from nst.pages.words import literal, sentence
 from nst.presets import paintings, photos
 from nst.sheets import field_for
 from nst.tables import COLUMNS, as_csv, as_tree, row, shown
@@ -36,17 +37,15 @@ Choice = Comparison | Sweep
 
 @dataclass(frozen=True)
 class Comparing:
-    """The runs of one page: by session, with Stop."""
+    """The runs of one page, whose events give `outputs` values."""
 
     compare: Comparer
-    runs: Runs = field(default_factory=Runs)
+    services: Services
+    page: str
+    outputs: int
 
     def considered(
-        self,
-        view: str,
-        photo: str | None,
-        painting: str | None,
-        choose: Callable[[], Choice],
+        self, photo: str | None, painting: str | None, choose: Callable[[], Choice]
     ) -> tuple[str, str]:
         """What a choice would take, or why it cannot be painted, and its address."""
         query = gr.skip()
@@ -54,62 +53,90 @@ class Comparing:
             choice = choose()
             variants = choice.variants()
             names = bundled_name(photo, photos()), bundled_name(painting, paintings())
-            query = choice.query(view=view, photo=names[0], painting=names[1])
+            query = choice.query(view=self.page, photo=names[0], painting=names[1])
             pictures = both(photo, painting)
             seconds = refuse_if_too_long(variants, *(picture.size for picture in pictures))
             return f"{len(variants)} results, about {duration(seconds)}.", query
         except Problem as error:
-            return f"⚠ {error}", query
+            return literal(f"⚠ {sentence(error)}"), query
 
     def prepare(self, request: gr.Request, *_: Any) -> tuple[Any, ...]:
         """The page while a run waits for its turn."""
-        self.runs.begin(request)
-        waits = (
-            "<p><b>Starting …</b></p><p class='hint'>One visitor's pictures are painted at a time; "
-            "your place in the queue is shown here.</p>"
-        )
+        self.services.runs.begin(request, self.page, self.outputs)
         none = (gr.DownloadButton(value=None, interactive=False) for _ in range(DOWNLOADS))
-        return gr.Button(interactive=False), gr.Button(visible=True), waits, *none
+        return *_busy(), STARTING, *none
 
-    def rest(self, request: gr.Request, *paths: str | None) -> tuple[Any, ...]:
+    def rest(self, *paths: str | None) -> tuple[Any, ...]:
         """The page after a run, with the files that there are."""
-        self.runs.end(request)
         ready = (gr.DownloadButton(interactive=bool(path)) for path in paths)
         return gr.Button(interactive=True), gr.Button(visible=False), *ready
 
-    def watched(
+    def stop(self, request: gr.Request) -> None:
+        """Ends the visitor's run, at once where it waits, else after its present step."""
+        self.services.runs.stop(request, self.page)
+
+    def returned(self, request: gr.Request) -> tuple[Any, ...]:
+        """The page of a visitor who comes back to a run that goes on."""
+        going_on = self.services.runs.going_on(request, self.page)
+        return (gr.Tabs(selected=self.page), *_busy()) if going_on else (gr.skip(),) * 3
+
+    async def resume(self, request: gr.Request) -> AsyncIterator[Outputs]:
+        """What a run shows that the visitor has not seen to its end."""
+        run = self.services.runs.of(request, self.page)
+        if run is None or run.delivered or not run.joined:
+            yield (gr.skip(),) * self.outputs
+            return
+        async for outputs in follow(self.services.runs, run, NEVER_BEGAN):
+            yield outputs
+
+    async def painted(
         self,
         request: gr.Request,
         photo: str,
         painting: str,
         choose: Callable[[], Sequence[Variant]],
+        show: Callable[[Run, Iterator[tuple[Progress, bool]]], Iterator[Outputs]],
+    ) -> AsyncIterator[Outputs]:
+        """What a run shows; `show` makes that of its progress and whether a result is new."""
+        runs = self.services.runs
+        run = runs.asked(request, self.page, self.outputs)
+
+        def plan() -> tuple[float, Steps]:
+            variants, pictures = choose(), both(photo, painting)
+            seconds = refuse_if_too_long(variants, *(picture.size for picture in pictures))
+            return seconds, lambda run: show(run, self._watched(run, pictures, variants))
+
+        async for outputs in painted(runs, run, plan, NEVER_BEGAN):
+            yield outputs
+
+    def _watched(
+        self, run: Run, pictures: tuple[Image, Image], variants: Sequence[Variant]
     ) -> Iterator[tuple[Progress, bool]]:
         """The progress of a run as far as a page shows it, and whether a result is new.
 
-        Stops when the session says so; what is done stays. Errors become messages.
+        Stops when the visitor says so; what is done stays.
         """
-        run = self.runs.of(request) or threading.Event()
-        steps, due, known = None, 0.0, -1
-        try:
-            variants, pictures = choose(), both(photo, painting)
-            refuse_if_too_long(variants, *(picture.size for picture in pictures))
-            steps = self.compare(*pictures, variants)
+        due, known = 0.0, -1
+        with closing(self.compare(*pictures, variants)) as steps:
             for at in steps:
-                if len(at.outcomes) > known or at.seconds >= due or run.is_set():
+                run.seconds = at.seconds_left
+                if len(at.outcomes) > known or at.seconds >= due or run.over:
                     due = at.seconds + PREVIEW_SECONDS
                     yield at, len(at.outcomes) > known
                     known = len(at.outcomes)
-                if run.is_set():
+                if run.over:
                     break
-        except Problem as error:
-            raise refusal(error) from error
-        except Exception as error:
-            logging.exception("A comparison failed")
-            raise gr.Error("Something went wrong here. Please try again.") from error
-        finally:
-            if steps is not None:
-                steps.close()
-            self.runs.finish(request, run)
+
+
+STARTING = (
+    "<p><b>Starting …</b></p><p class='hint'>One visitor's pictures are painted at a time; "
+    "your place in the queue is shown here.</p>"
+)
+
+
+def _busy() -> tuple[gr.Button, gr.Button]:
+    """The buttons while a run waits or is painted."""
+    return gr.Button(interactive=False), gr.Button(visible=True)
 
 
 @dataclass(frozen=True)
@@ -124,7 +151,7 @@ class Page:
     inputs: list[gr.components.Component]
     outputs: list[gr.components.Component]
     downloads: list[gr.DownloadButton]
-    foreseen: gr.Markdown
+    foreseen: gr.HTML
     progress: gr.HTML
     go: gr.Button
     stop: gr.Button
@@ -142,7 +169,7 @@ def wire(
     think = {"inputs": page.inputs, "outputs": [page.foreseen, frame.address], **QUIET}
 
     def consider(photo: str, painting: str, *choice: Any) -> tuple[str, str]:
-        return answers.considered(page.name, photo, painting, lambda: page.choose(*choice))
+        return answers.considered(photo, painting, lambda: page.choose(*choice))
 
     def check(photo: str, painting: str, *choice: Any) -> list[dict[str, Any]]:
         words = [picture_problem(photo, "photo"), picture_problem(painting, "painting")]
@@ -169,20 +196,22 @@ def wire(
         paint,
         page.inputs,
         [*page.outputs, *page.downloads],
-        concurrency_id="paint",
-        concurrency_limit=1,
+        concurrency_limit=None,
         show_progress="hidden",
         api_name=api_name,
     )
-    for ended in (run.success, run.failure):
-        ended(answers.rest, page.downloads, [page.go, page.stop, *page.downloads], **QUIET)
+    resumed = frame.blocks.load(
+        answers.returned, None, [frame.tabs, page.go, page.stop], **QUIET
+    ).then(answers.resume, None, [*page.outputs, *page.downloads], **QUIET)
+    for went in (run, resumed):
+        for ended in (went.success, went.failure):
+            ended(answers.rest, page.downloads, [page.go, page.stop, *page.downloads], **QUIET)
     run.failure(lambda: "<p><b>Nothing more was painted.</b></p>", None, page.progress, **QUIET)
-    page.stop.click(answers.runs.stop, None, None, **QUIET)
+    page.stop.click(answers.stop, None, None, **QUIET)
     link.copies(page.copy)
     page.tab.select(consider, **think)
     restore = link.restored(page.name, page.read, page.fields)
     frame.blocks.load(restore, None, [frame.tabs, *page.inputs], **QUIET)
-    frame.blocks.unload(answers.runs.leave)
 
 
 def status(at: Progress) -> str:
@@ -192,7 +221,7 @@ def status(at: Progress) -> str:
         failed = sum(bool(outcome.error) for outcome in at.outcomes)
         words = f"Done: {count} results in {duration(at.seconds)}."
         words += f" {failed} of them failed." if failed else ""
-        return f"<p><b>{html.escape(words)}</b></p>"
+        return f"<p><b>{literal(words)}</b></p>"
     where = f"{done + 1} of {count}: {at.painting.title}"
     if at.step:
         where += f", step {at.step.index} of {at.step.total}"
@@ -214,7 +243,7 @@ def live(at: Progress, longest: int = 512) -> gr.Image:
 
 
 def pictures(
-    outcomes: Sequence[Outcome], names: tuple[str, str], folder: str
+    outcomes: Sequence[Outcome], names: tuple[str, str], folder: Path
 ) -> list[tuple[str, str]]:
     """(file, caption) of each result; a failed one is a field with its error.
 
@@ -223,7 +252,7 @@ def pictures(
     found = []
     for number, outcome in enumerate(outcomes, 1):
         one = panel(outcome)
-        path = Path(folder, f"variant-{number}.png")
+        path = folder / f"variant-{number}.png"
         if not path.exists():
             kept = report(outcome.result, outcome.variant.preset, *names) if outcome.result else {}
             save_png(one.picture or field_for(one), path, kept)
@@ -234,16 +263,16 @@ def pictures(
 def table(outcomes: Sequence[Outcome]) -> str:
     """All numbers as an HTML table: a column a variant, a row a number."""
     rows = [row(outcome) for outcome in outcomes]
-    head = "".join(f"<th scope='col'>{html.escape(r['variant'])}</th>" for r in rows)
+    head = "".join(f"<th scope='col'>{literal(r['variant'])}</th>" for r in rows)
     lines = []
     for name, column in COLUMNS.items():
-        cells = "".join(f"<td>{html.escape(shown(r[name]))}</td>" for r in rows)
-        label = f"<th scope='row' title='{html.escape(column.help)}'>{column.label}</th>"
+        cells = "".join(f"<td>{literal(shown(r[name]))}</td>" for r in rows)
+        label = f"<th scope='row' title='{literal(column.help)}'>{column.label}</th>"
         lines.append(f"<tr>{label}{cells}</tr>")
     errors = [
         f"{r['variant']}: {r[kind]}" for r in rows for kind in ("error", "warning") if r[kind]
     ]
-    words = "".join(f"<p>⚠ {html.escape(error)}</p>" for error in errors)
+    words = "".join(f"<p>⚠ {literal(error)}</p>" for error in errors)
     return (
         f"<div class='numbers'><table><tr><td></td>{head}</tr>{''.join(lines)}</table></div>{words}"
     )
@@ -287,11 +316,11 @@ def scores(outcomes: Sequence[Outcome]) -> pd.DataFrame:
 
 
 def files(
-    outcomes: Sequence[Outcome], drawn: Image, photo: str, painting: str, folder: str
+    outcomes: Sequence[Outcome], drawn: Image, photo: str, painting: str, folder: Path
 ) -> tuple[str, str, str]:
     """The sheet (PNG), the table (CSV) and all settings (JSON), written into `folder`."""
     sheet, numbers, settings = (
-        Path(folder, f"{photo}-{painting}-variants.{kind}") for kind in ("png", "csv", "json")
+        folder / f"{photo}-{painting}-variants.{kind}" for kind in ("png", "csv", "json")
     )
     tree = as_tree(outcomes, photo, painting)
     save_png(drawn, sheet, tree)

@@ -1,15 +1,14 @@
 """The page that paints a grid over one or two settings of a preset."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import gradio as gr
 from PIL.Image import Image
 
 from nst.choice import Sweep
-from nst.compare import Outcome
+from nst.compare import Outcome, Progress
 from nst.drawings import sweep_sheet
 from nst.names import Problem
 from nst.pages.comparing import Comparer, Comparing, Page, files, live, status, stopped, wire
@@ -20,11 +19,13 @@ from nst.pages.parts import (
     preset_choice,
     setting_field,
 )
+from nst.pages.queue import Outputs, Run
 from nst.presets import get
 from nst.sheets import Grid
 from nst.variants import MOST_CELLS, Variant
 
 NAME = "explore"  # of this page in an address
+OUTPUTS = 7  # of a run: words, the live picture, the grid, its cells, three files
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def lay_out(frame: Frame, compare: Comparer) -> Fields:
 
 
 def _lay_out(frame: Frame, compare: Comparer, tab: gr.Tab) -> Fields:
-    answers = Comparing(compare)
+    answers = Comparing(compare, frame.services, NAME, OUTPUTS)
     default = Sweep()
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=320):
@@ -69,7 +70,7 @@ def _lay_out(frame: Frame, compare: Comparer, tab: gr.Tab) -> Fields:
                 precision=0,
                 elem_id="explore-size",
             )
-            foreseen = gr.Markdown(elem_id="explore-estimate", elem_classes="hint")
+            foreseen = gr.HTML(elem_id="explore-estimate", elem_classes="hint")
             go = gr.Button("Paint the grid", variant="primary", size="lg", elem_id="explore-go")
         with gr.Column(scale=6, min_width=320):
             progress = gr.HTML(
@@ -109,30 +110,31 @@ def _lay_out(frame: Frame, compare: Comparer, tab: gr.Tab) -> Fields:
     outputs = [progress, being_painted, drawn, cells]
     downloads = [png, csv, settings]
 
-    def paint(
+    async def paint(
         request: gr.Request, photo: str, painting: str, *choice: Any
-    ) -> Iterator[tuple[Any, ...]]:
+    ) -> AsyncIterator[Outputs]:
         def variants() -> list[Variant]:
             return chosen_by(*choice).variants()
 
-        skip, at = gr.skip(), None
-        for at, new in answers.watched(request, photo, painting, variants):
-            if not new:
-                yield status(at), live(at), *(skip,) * 5
-                continue
-            sheet = _sheet(at.outcomes, choice)
-            done = {o.variant.place: o.result.picture for o in at.outcomes if o.result}
-            known = Cells((photo, painting), choice, done, sheet.boxes)
-            yield status(at), live(at), sheet.picture, known, *(skip,) * 3
-        if at is None:
-            return
-        ended = status(at) if at.painting is None else stopped(at)
-        with TemporaryDirectory() as folder:
+        def show(run: Run, steps: Iterator[tuple[Progress, bool]]) -> Iterator[Outputs]:
+            skip, folder = gr.skip(), run.folder()
+            for at, new in steps:
+                if not new:
+                    yield status(at), live(at), *(skip,) * 5
+                    continue
+                sheet = _sheet(at.outcomes, choice)
+                done = {o.variant.place: o.result.picture for o in at.outcomes if o.result}
+                known = Cells((photo, painting), choice, done, sheet.boxes)
+                yield status(at), live(at), sheet.picture, known, *(skip,) * 3
+            ended = status(at) if at.painting is None else stopped(at)
             written = (skip,) * 3
             if at.outcomes:
                 sheet = _sheet(at.outcomes, choice)
                 written = files(at.outcomes, sheet.picture, *labels(photo, painting), folder)
             yield ended, gr.Image(visible=False), written[0], skip, *written
+
+        async for shown in answers.painted(request, photo, painting, variants, show):
+            yield shown
 
     page = Page(
         *(NAME, tab, inputs, outputs, downloads, foreseen, progress, go, stop, copy),

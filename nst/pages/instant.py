@@ -1,16 +1,16 @@
 """The instant part of the main page: trained styles, whose results appear at once."""
 
-import html
+import asyncio
 import json
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from queue import Empty, SimpleQueue
-from tempfile import TemporaryDirectory
+from queue import SimpleQueue
 from typing import Any
 
 import gradio as gr
+from anyio import to_thread
 from pydantic import ValidationError
 
 from nst import hub, presets
@@ -21,12 +21,15 @@ from nst.fast import COMMON_SIZE, FastSettings
 from nst.gallery import example
 from nst.images import save_png
 from nst.pages.live import plot
-from nst.pages.parts import bar, style_cards
+from nst.pages.parts import bar, described, style_cards
+from nst.pages.queue import Run
+from nst.pages.words import literal
 from nst.presets import paintings
 from nst.recipe import BadSetting
 from nst.steps import Result
 
 LARGEST = 2048  # pixels of the long side of a result on the page
+LOOK = 0.2  # seconds between two looks at a download
 PATIENCE = 60  # seconds without a byte of a download
 PREFIX = "instant."  # of the names of its settings there
 DEFAULT = FastSettings(size=COMMON_SIZE)
@@ -130,27 +133,26 @@ def read(
 
 
 def about(text: str) -> str:
-    """What is known of a checkpoint, as Markdown."""
+    """What is known of a checkpoint, as HTML."""
     entry = hub.offered(text)
     credit = paintings().get(entry.style)
-    style = f"{credit.title}, {credit.by}" if credit else entry.style
+    style = f"{credit.title}, {credit.by}." if credit else entry.style
     if not entry.bundled:
-        where = f"[{entry.place}](https://huggingface.co/{entry.repository})"
-        return (
-            f"**{entry.title}.** {style}. From {where}; license: {entry.license or 'not stated'}."
-        )
+        license_ = entry.license or "not stated"
+        where = f"From huggingface.co, {entry.place}; license: {license_}."
+        return described(f"{entry.title}.", style, where)
     notes = hub.load(entry).checkpoint.notes
     run = notes["training"]
     losses = ", ".join(f"{term} {loss:.3g}" for term, loss in run["losses"].items())
     recipe = run["settings"]
-    return (
-        f"**{entry.title}**, in a fraction of a second. {style}.\n\n*A network of width "
-        f"{recipe['network']['width']}, trained here on {run['photos']} photos: "
+    return described(
+        f"{entry.title}, in a fraction of a second.",
+        style,
+        f"A network of width {recipe['network']['width']}, trained here on {run['photos']} photos: "
         f"{run['iterations']} steps of {recipe['data']['batch']} crops in "
         f"{duration(run['seconds'])}{_before(notes)}, against "
-        f"{NETWORKS[recipe['backbone']['network']].title}. "
-        f"Final losses: {losses}.* {_beside(entry)} Press Refine to let the optimization go on "
-        "from this result."
+        f"{NETWORKS[recipe['backbone']['network']].title}. Final losses: {losses}.",
+        f"{_beside(entry)} Press Refine to let the optimization go on from this result.",
     )
 
 
@@ -172,11 +174,11 @@ def _beside(entry: hub.Entry) -> str:
     )
 
 
-def fetched(text: str) -> Iterator[str | hub.Loaded]:
+async def fetched(text: str) -> AsyncIterator[str | hub.Loaded]:
     """Progress of a download as HTML while there is one, and in the end the network."""
-    entry = hub.offered(text)
+    entry = await to_thread.run_sync(hub.offered, text)
     if hub.cached(entry):
-        yield hub.load(entry)
+        yield await to_thread.run_sync(hub.load, entry)
         return
     news: SimpleQueue[Any] = SimpleQueue()
 
@@ -188,14 +190,18 @@ def fetched(text: str) -> Iterator[str | hub.Loaded]:
 
     threading.Thread(target=work, daemon=True).start()
     yield bar(0, f"Downloading {entry.title} …")
+    heard = time.monotonic()
     while True:
-        try:
-            found = news.get(timeout=PATIENCE)
-        except Empty:
-            raise hub.HubProblem(
-                f"Nothing came of {entry.title} for {PATIENCE} seconds. Try again later; the "
-                "bundled styles need no network."
-            ) from None
+        if news.empty():
+            if time.monotonic() - heard > PATIENCE:
+                raise hub.HubProblem(
+                    f"Nothing came of {entry.title} for {PATIENCE} seconds. Try again later; the "
+                    "bundled styles need no network."
+                )
+            await asyncio.sleep(LOOK)
+            continue
+        heard = time.monotonic()
+        found = news.get()
         while isinstance(found, tuple) and not news.empty():
             found = news.get()  # only the newest counts
         if isinstance(found, Exception):
@@ -210,19 +216,21 @@ def fetched(text: str) -> Iterator[str | hub.Loaded]:
 
 def words(summary: str) -> str:
     """What a finished result says above it, as HTML."""
-    return f"<p><b>{html.escape(summary)}</b></p>"
+    return f"<p><b>{literal(summary)}</b></p>"
 
 
 def shown(
-    result: Result, report: Mapping[str, Any], label: str, summary: str
+    run: Run, result: Result, report: Mapping[str, Any], label: str, summary: str
 ) -> Iterator[tuple[Any, ...]]:
-    """The page's outputs for an instant result; the files live until they are handed over."""
+    """The page's outputs for an instant result, unless the visitor has chosen something else."""
     name = label.replace("/", "-").replace(":", "-")
-    with TemporaryDirectory() as folder:
-        png, notes = Path(folder, f"{name}.png"), Path(folder, f"{name}.json")
-        save_png(result.picture, png, report)
-        notes.write_text(json.dumps(report, indent=2, ensure_ascii=False), "utf-8")
-        pair = (result.photo, result.picture)
-        files = (gr.DownloadButton(value=str(path), interactive=True) for path in (png, notes))
-        no_lapse = gr.DownloadButton(value=None, interactive=False)
-        yield words(summary), str(png), pair, plot([]), report, *files, no_lapse, gr.skip()
+    folder = run.folder()
+    png, notes = folder / f"{name}.png", folder / f"{name}.json"
+    save_png(result.picture, png, report)
+    notes.write_text(json.dumps(report, indent=2, ensure_ascii=False), "utf-8")
+    if run.over:
+        return
+    pair = (result.photo, result.picture)
+    files = (gr.DownloadButton(value=str(path), interactive=True) for path in (png, notes))
+    no_lapse = gr.DownloadButton(value=None, interactive=False)
+    yield words(summary), str(png), pair, plot([]), report, *files, no_lapse, gr.skip()

@@ -14,6 +14,7 @@ from nst.methods import all_methods
 from nst.names import Problem, UnknownName
 from nst.pages import anypainting, instant
 from nst.pages.dials import NAMES, apply
+from nst.pages.words import literal
 from nst.presets import DEFAULT, Preset, all_presets, paintings, photos
 from nst.recipe import BadSetting, Recipe, written
 
@@ -114,7 +115,7 @@ def restored(
             lost.append("the choice")
             chosen = fields(read({}))
         if lost:
-            gr.Warning(f"The link was damaged; not restored: {', '.join(lost)}.")
+            gr.Warning(literal(f"The link was damaged; not restored: {', '.join(lost)}."))
         return gr.Tabs(selected=name), *pictures, *chosen
 
     return restore

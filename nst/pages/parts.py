@@ -1,7 +1,5 @@
 """What pages share: the upload field, galleries, the status line and the style sheet."""
 
-import html
-import re
 from abc import ABCMeta
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -20,8 +18,9 @@ from nst.hub import Entry
 from nst.images import BadPicture, open_picture
 from nst.knobs import KNOBS
 from nst.methods import MethodPreset
-from nst.names import Problem
 from nst.outputs import loss_line
+from nst.pages.services import Services
+from nst.pages.words import literal
 from nst.presets import Credit, Preset, all_presets, paintings, photos
 from nst.recipe import setting_field as setting
 from nst.recipe import setting_names
@@ -80,9 +79,10 @@ QUIET = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility":
 
 @dataclass(frozen=True)
 class Frame:
-    """What all pages share: the app, the tabs that choose a page, and the address."""
+    """What all pages share: the app, its services, the tabs that choose a page, the address."""
 
     blocks: gr.Blocks
+    services: Services
     tabs: gr.Tabs
     address: gr.Textbox
 
@@ -120,9 +120,8 @@ class PictureField(gr.Image, metaclass=_NoStub):
     is_template = True  # the browser's part is that of `gr.Image`
 
     def preprocess(self, payload: ImageData | None) -> Any:
-        """The file's path; a picture that was pasted is written to one first."""
-        is_file = payload and payload.path and not (payload.url or "").startswith("data:")
-        return str(payload.path) if is_file else super().preprocess(payload)
+        """The file's path, as the gate admitted it."""
+        return str(payload.path) if payload and payload.path else None
 
 
 def picture_field(label: str, value: Path, **options: Any) -> PictureField:
@@ -278,7 +277,7 @@ def labels(photo: str, painting: str) -> tuple[str, str]:
     return names[0] or "photo", names[1] or "painting"
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def opened(path: str) -> Image:
     """Gradio names an upload's folder after its content: a path never changes its picture."""
     return open_picture(path)
@@ -303,21 +302,19 @@ def both(photo: str | None, painting: str | None) -> tuple[Image, Image]:
     return opened(photo), opened(painting)
 
 
-def sentence(error: Problem) -> str:
-    """What it says, for places that show no Markdown."""
-    return re.sub("`([^`]*)`", r"“\1”", str(error))
-
-
-def refusal(error: Problem, title: str = "This cannot be painted") -> gr.Error:
-    """A note in the corner of the page."""
-    return gr.Error(sentence(error), title=title, print_exception=False)
+def described(title: str, summary: str, source: str, note: str = "") -> str:
+    """A title with what belongs to it, as HTML."""
+    return (
+        f"<p><b>{literal(title)}</b> {literal(summary)}</p>"
+        f"<p><i>{literal(source)}</i> {literal(note)}</p>"
+    )
 
 
 def bar(share: float, words: str) -> str:
     """A progress bar over words of ours, as HTML."""
     return (
         f"<div class='bar'><div style='width: {100 * share:.1f}%'></div></div>"
-        f"<p><b>{html.escape(words)}</b></p>"
+        f"<p><b>{literal(words)}</b></p>"
     )
 
 

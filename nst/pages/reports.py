@@ -1,6 +1,5 @@
 """The page with the tables and figures of the reports, as they came out here."""
 
-import html
 import json
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -13,6 +12,7 @@ from nst.claims import FAILS, HOLDS, PARTLY
 from nst.gallery import PAINTING, PHOTO
 from nst.pages import link
 from nst.pages.parts import QUIET, Frame
+from nst.pages.words import literal
 from nst.presets import paintings, photos
 from nst.reports import Figure, figures
 from nst.reproduce import KEPT
@@ -80,13 +80,11 @@ def _draw(figure: Figure) -> gr.Button:
 
 def _words(figure: Figure, kept: Mapping[str, Any]) -> str:
     lines = [
-        f"<li>{MARKS.get(claim['verdict'], '?')} {html.escape(claim['says'])} "
-        f"<span class='hint'>({html.escape(claim['numbers'])})</span></li>"
+        f"<li>{MARKS.get(claim['verdict'], '?')} {literal(claim['says'])} "
+        f"<span class='hint'>({literal(claim['numbers'])})</span></li>"
         for claim in kept["claims"]
     ]
-    found = (
-        f"<p><b>{html.escape(kept['agreement'])}</b></p><ul class='claims'>{''.join(lines)}</ul>"
-    )
+    found = f"<p><b>{literal(kept['agreement'])}</b></p><ul class='claims'>{''.join(lines)}</ul>"
     return found + (_table(figure, kept["measured"]) if figure.is_table else "")
 
 
@@ -95,7 +93,7 @@ def _table(figure: Figure, measured: Mapping[str, Mapping[str, Any]]) -> str:
     names = list(dict.fromkeys(name for cell in figure.cells for name in cell.published))
     head = "".join(f"<th scope='col'>{COLUMNS[name].label}</th>" for name in names)
     lines = [
-        f"<tr><th scope='row'>{html.escape(cell.title)}, {kind}</th>{_cells(numbers, names)}</tr>"
+        f"<tr><th scope='row'>{literal(cell.title)}, {kind}</th>{_cells(numbers, names)}</tr>"
         for cell in figure.cells
         for kind, numbers in (
             ("published", cell.published),
@@ -107,4 +105,4 @@ def _table(figure: Figure, measured: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _cells(numbers: Mapping[str, Any], names: Sequence[str]) -> str:
-    return "".join(f"<td>{html.escape(shown(numbers.get(name)))}</td>" for name in names)
+    return "".join(f"<td>{literal(shown(numbers.get(name)))}</td>" for name in names)

@@ -6,16 +6,41 @@ from typing import Any
 import gradio as gr
 
 from nst.choice import Comparison
+from nst.images import MOST_BYTES
 from nst.pages import choices, compare, explore, link, reports, stylize
 from nst.pages.answers import Arbitrary, Estimator, Instant, Stylizer
 from nst.pages.comparing import Comparer
 from nst.pages.dials import shown
+from nst.pages.guarded import GuardedBlocks
 from nst.pages.live import plot
+from nst.pages.middleware import LEAVE
 from nst.pages.parts import QUIET, Frame
+from nst.pages.services import Services
 from nst.reports import Figure
+
+# A tab is known by a secret of its own, so that a page that is loaded anew finds its run again.
+ARRIVE = f"""() => {{
+  const secret = () => [...crypto.getRandomValues(new Uint32Array(4))].join('-');
+  let tab = secret();
+  try {{
+    tab = sessionStorage.getItem('nst-tab') || tab;
+    sessionStorage.setItem('nst-tab', tab);
+  }} catch {{ /* a frame without storage */ }}
+  addEventListener('pagehide', (event) => {{
+    // Gradio loads a page anew as soon as a lost connection is back.
+    const lost = [...document.querySelectorAll('.toast-wrap')]
+      .some((toast) => toast.textContent.includes('Connection Lost'));
+    const session = document.querySelector('#session textarea, #session input')?.value;
+    if (event.persisted || lost || !session) return;
+    const root = window.gradio_config?.root || location.origin;
+    navigator.sendBeacon(root + '{LEAVE}?session=' + encodeURIComponent(session));
+  }});
+  return [tab];
+}}"""
 
 
 def site(
+    services: Services,
     stylizer: Stylizer,
     estimate: Estimator,
     fast: Instant,
@@ -23,8 +48,8 @@ def site(
     comparer: Comparer,
 ) -> gr.Blocks:
     """The whole app over its engines."""
-    with gr.Blocks(
-        title="Neural style transfer", analytics_enabled=False, delete_cache=(600, 3600)
+    with GuardedBlocks(
+        services.storage, MOST_BYTES, title="Neural style transfer", analytics_enabled=False
     ) as blocks:
         gr.Markdown(
             "# Neural style transfer\nPick a photo and a style and see it painted at once; or take "
@@ -33,8 +58,17 @@ def site(
             elem_classes="title",
         )
         address = gr.Textbox(visible="hidden", elem_id="address")
+        tab = gr.Textbox(visible="hidden")
+        session = gr.Textbox(visible="hidden", elem_id="session")
+
+        def arrive(request: gr.Request, tab: str) -> str:
+            name = str(request.session_hash)
+            services.sessions.arrive(name, str(tab)[:80])
+            return name
+
+        blocks.load(arrive, tab, session, js=ARRIVE, **QUIET)
         with gr.Tabs(selected=link.MAIN, elem_id="pages") as tabs:
-            frame = Frame(blocks, tabs, address)
+            frame = Frame(blocks, services, tabs, address)
             main = stylize.lay_out(frame, stylizer, estimate, fast, arbitrary)
             compared = compare.lay_out(frame, comparer)
             grid = explore.lay_out(frame, comparer)

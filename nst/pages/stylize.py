@@ -44,8 +44,8 @@ def lay_out(
     frame: Frame, stylize: Stylizer, estimate: Estimator, fast: Instant, arbitrary: Arbitrary
 ) -> Fields:
     """The page over its engines, which make steps; `estimate` foresees those of `stylize`."""
-    answers = Answers(stylize, estimate, fast, arbitrary)
-    styled = choices.StyleChoice(answers.runs)
+    answers = Answers(frame.services, stylize, estimate, fast, arbitrary)
+    styled = choices.StyleChoice(answers.end)
     default = get(DEFAULT)
     shown_first = _example(link.first_style())
     blocks, address = frame.blocks, frame.address
@@ -71,7 +71,7 @@ def lay_out(
                         )
                         painting_strip = strip(paintings(), "paintings")
                 go = gr.Button(PAINT, variant="primary", size="lg", elem_id="go")
-                foreseen = gr.Markdown(elem_id="estimate", elem_classes="hint")
+                foreseen = gr.HTML(elem_id="estimate", elem_classes="hint")
                 gr.Markdown("### At once, trained styles", elem_classes="heading")
                 style_gallery = instant.cards()
                 gr.Markdown("### At once, any painting", elem_classes="heading")
@@ -80,7 +80,7 @@ def lay_out(
                 of_methods, own = anypainting.controls()
                 gr.Markdown("### Step by step, any painting", elem_classes="heading")
                 cards = preset_cards(all_presets().values())
-                about = gr.Markdown(choices.about_preset(default), elem_id="about")
+                about = gr.HTML(choices.about_preset(default), elem_id="about")
                 with gr.Accordion("Settings", open=False, elem_id="settings"):
                     dials = {name: dial(name, default.recipe) for name in MAIN}
                     with gr.Accordion("All other settings", open=False):
@@ -156,7 +156,7 @@ def lay_out(
 
         think = {"inputs": inputs, "outputs": [foreseen, address], **QUIET}
         flash = {"outputs": outputs, "show_progress": "hidden"}
-        flash |= {"concurrency_limit": 2, "concurrency_id": "instant"}
+        flash |= {"concurrency_limit": None}
         trained = {"inputs": [photo, *styles.inputs], **flash}
         moved = {"inputs": [photo, painting, *styles.inputs, *own], **flash}
         private = {"api_visibility": "private"}
@@ -219,26 +219,36 @@ def lay_out(
             answers.paint,
             inputs,
             outputs,
-            concurrency_id="paint",
-            concurrency_limit=1,
-            show_progress_on=[progress],
+            concurrency_limit=None,
+            show_progress="hidden",
             scroll_to_output=True,
             api_name="stylize",
         )
-        for ended in (run.success, run.failure):  # `then` does not follow a failure here
-            ended(answers.rest, [styles.checkpoint, *files], [go, stop, *files], **QUIET)
-        stop.click(answers.runs.stop, None, None, **QUIET)
+        resumed = blocks.load(answers.returned, None, [go, stop], **QUIET).then(
+            answers.resume, None, outputs, **QUIET
+        )
+        for went in (run, resumed):
+            for ended in (went.success, went.failure):  # `then` does not follow a failure here
+                ended(answers.rest, [styles.checkpoint, *files], [go, stop, *files], **QUIET)
+        stop.click(answers.stop, None, None, **QUIET)
         for chosen in (
             styles.cards.select(
-                styled.bundled, None, in_use, cancels=[run], trigger_mode="multiple", **QUIET
+                styled.bundled,
+                None,
+                in_use,
+                cancels=[run, resumed],
+                trigger_mode="multiple",
+                **QUIET,
             ),
-            styles.remote.input(styled.remote, styles.remote, in_use, cancels=[run], **QUIET),
+            styles.remote.input(
+                styled.remote, styles.remote, in_use, cancels=[run, resumed], **QUIET
+            ),
         ):
             chosen.success(
                 answers.at_once, trigger_mode="always_last", js=TO_PROGRESS, **private, **trained
             ).then(answers.consider, **think)
         method_gallery.select(
-            styled.method, None, in_use, cancels=[run], trigger_mode="multiple", **QUIET
+            styled.method, None, in_use, cancels=[run, resumed], trigger_mode="multiple", **QUIET
         ).success(
             answers.any_at_once, trigger_mode="always_last", js=TO_PROGRESS, **private, **moved
         ).then(answers.consider, **think)
@@ -251,7 +261,6 @@ def lay_out(
             gr.on(triggers, answer, trigger_mode="always_last", **private, **given).then(
                 answers.consider, **think
             )
-        blocks.unload(answers.runs.leave)
         for button, field, chooser in (
             (as_photo, photo, photo_strip),
             (as_painting, painting, painting_strip),

@@ -4,6 +4,7 @@ import os
 import shutil
 import threading
 import time
+from contextlib import contextmanager
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -12,6 +13,8 @@ from playwright.sync_api import sync_playwright
 
 import app
 from nst.optimize import stylize
+from nst.pages.server import gradio_files, options
+from nst.pages.services import services
 from nst.painters import paint
 
 CHROMIUM = "chromium", "chromium-browser", "google-chrome"
@@ -62,24 +65,36 @@ class Engine:
 
 
 class Server:
-    def __init__(self, url, engine):
-        self.url, self.engine = url, engine
+    def __init__(self, url, engine, services, blocks):
+        self.url, self.engine, self.services, self.blocks = url, engine, services, blocks
+
+
+@contextmanager
+def serving(folder, engine, **variables):
+    """The app as `app.py` builds and launches it, with a counted engine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(app, "stylize", engine.counted(stylize))
+        patch.setattr(app.compare, "run", partial(app.compare.run, stylize=engine.counted(paint)))
+        found = services(folder, variables)
+        with gradio_files(found):
+            blocks = app.build(found)
+            _, url, _ = blocks.launch(
+                prevent_thread_lock=True,
+                server_name="127.0.0.1",
+                quiet=True,
+                **options(blocks, found),
+            )
+            yield Server(url, engine, found, blocks)
+            blocks.close()
+            found.close()
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    """The app as `app.py` builds and launches it, with a counted engine."""
-    engine = Engine()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
-        patch.setattr(app, "stylize", engine.counted(stylize))
-        patch.setattr(app.compare, "run", partial(app.compare.run, stylize=engine.counted(paint)))
-        blocks = app.build()
-        _, url, _ = blocks.launch(
-            prevent_thread_lock=True, server_name="127.0.0.1", quiet=True, **app.LAUNCH
-        )
-        yield Server(url, engine)
-        blocks.close()
+    """One for all tests; as many runs of one address as a test likes."""
+    folder = tmp_path_factory.mktemp("storage")
+    with serving(folder, Engine(), NST_RUNS_PER_ADDRESS="100") as found:
+        yield found
 
 
 @pytest.fixture

@@ -1,0 +1,159 @@
+"""What stands before Gradio's own routes: files, uploads, streams, and routes that stay closed."""
+
+import json
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from urllib.parse import parse_qs
+
+from nst.names import Problem
+from nst.pages.sessions import Sessions
+from nst.pages.storage import FULL, Storage
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+LOG = logging.getLogger("nst.pages")
+
+API = "/gradio_api"
+LEAVE = f"{API}/leave"  # where a page that is closed says so
+# Routes of Gradio that this app has no use for.
+CLOSED = (
+    *("/file/", "/proxy=", "/stream/", "/component_server", "/custom_component"),
+    *("/process_recording", "/deep_link", "/dev/", "/vibe-", "/undo-vibe-edit"),
+    *("/run/", "/api/", "/runs", "/run-history", "/profiling"),
+)
+FORM_BYTES = 64 * 1024  # of an upload's request, beside the file
+JSON_BYTES = 256 * 1024  # of any other request, beside pictures as text
+MOST_IN_FLIGHT = 256 * 2**20  # bytes of requests that are being read
+GONE = "This file is not here, or is no longer kept."
+CLOSED_WORDS = "This app has no such address."
+MISFIT = "This request does not fit any endpoint of this app."
+NO_LENGTH = "A request must say its length."
+TOO_LONG = "This request is too large; the limit is one picture of {} MB."
+LATER = "The server is reading many requests. Please try again in a few seconds."
+
+
+class Refused(Exception):
+    """A request that is answered with a status and a sentence."""
+
+    def __init__(self, status: int, words: str) -> None:
+        """`words` is for whoever sent it."""
+        super().__init__(words)
+        self.status, self.words = status, words
+
+
+class Guard:
+    """ASGI middleware over the storage and the sessions of this process."""
+
+    def __init__(
+        self,
+        app: Callable[[Scope, Receive, Send], Awaitable[None]],
+        storage: Storage,
+        sessions: Sessions,
+        most_bytes: int,
+        session_of: Callable[[str], str],
+    ) -> None:
+        """`session_of` gives the session of a program's event; one upload has `most_bytes`."""
+        self.app, self.storage, self.sessions = app, storage, sessions
+        self.most_bytes, self.session_of = most_bytes, session_of
+        self._in_flight = 0
+        self._lock = threading.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes on what is allowed."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = False
+
+        async def watched(message: MutableMapping[str, Any]) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            with ExitStack() as while_it_runs:
+                if not self._answers(scope, while_it_runs):
+                    await self.app(scope, receive, watched)
+                    return
+            await _answer(send, 204, "")
+        except Refused as refused:
+            await _answer(send, refused.status, refused.words)
+        except Exception as error:
+            LOG.warning("%s %s: %s", scope["method"], _kind(scope), type(error).__name__)
+            if not started:
+                full = isinstance(error, OSError)
+                await _answer(send, 507 if full else 400, str(FULL) if full else MISFIT)
+
+    def _answers(self, scope: Scope, while_it_runs: ExitStack) -> bool:
+        """Whether the request is done with; else what holds while Gradio answers it.
+
+        Raises `Refused`.
+        """
+        path, query = scope["path"], parse_qs(scope.get("query_string", b"").decode("latin-1"))
+        if "deep_link" in query:
+            raise Refused(404, CLOSED_WORDS)
+        route = path.partition(API)[2]
+        if any(route.startswith(closed) for closed in CLOSED):
+            raise Refused(404, CLOSED_WORDS)
+        if route.startswith("/file="):
+            if not self.storage.holds(route.removeprefix("/file=")):
+                raise Refused(404, GONE)
+        elif route == "/leave":
+            self.sessions.leave(query.get("session", [""])[0])
+            return True
+        elif route == "/queue/data":
+            session = query.get("session_hash", [""])[0]
+            while_it_runs.enter_context(self.sessions.stream(session, "answers"))
+        elif route.startswith("/heartbeat/"):
+            session = route.removeprefix("/heartbeat/")
+            while_it_runs.enter_context(self.sessions.stream(session, "heartbeat"))
+        elif route.startswith("/call/") and scope["method"] == "GET":
+            session = self.session_of(route.rpartition("/")[2])
+            while_it_runs.enter_context(self.sessions.stream(session, "answers"))
+        elif scope["method"] == "POST":
+            while_it_runs.enter_context(self._reading(route, scope))
+        return False
+
+    @contextmanager
+    def _reading(self, route: str, scope: Scope) -> Iterator[None]:
+        """While the body of a request is read. Raises `Refused`."""
+        length = next((v for k, v in scope["headers"] if k == b"content-length"), None)
+        if length is None or not length.isdigit():
+            raise Refused(411, NO_LENGTH)
+        size, upload = int(length), route.startswith("/upload")
+        most = self.most_bytes + FORM_BYTES if upload else 3 * self.most_bytes + JSON_BYTES
+        if size > most:
+            raise Refused(413, TOO_LONG.format(self.most_bytes // 2**20))
+        if upload:
+            try:
+                with self.storage.room(size):
+                    yield
+            except Problem as error:
+                raise Refused(507, str(error)) from None
+            return
+        with self._lock:
+            if self._in_flight + size > max(MOST_IN_FLIGHT, size):
+                raise Refused(503, LATER)
+            self._in_flight += size
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._in_flight -= size
+
+
+async def _answer(send: Send, status: int, words: str) -> None:
+    body = json.dumps({"detail": words}).encode() if words else b""
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _kind(scope: Scope) -> str:
+    """The route of a request, without what somebody filled in."""
+    route = scope["path"].partition(API)[2]
+    return route.split("/")[1].partition("=")[0] if route.startswith("/") else "the page"

@@ -1,0 +1,335 @@
+"""Painting for visitors: each queue paints one run after the other, whether somebody looks or not.
+
+Events follow a run; a connection that is lost ends the following, not the run.
+"""
+
+import asyncio
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from anyio import to_thread
+
+from nst.estimate import duration
+from nst.names import Problem
+from nst.pages.sessions import Sessions, Visitor
+from nst.pages.words import FAILED, refusal
+
+Outputs = tuple[Any, ...]
+PULSE = 0.1  # seconds between two looks at a run
+SKIP = gr.skip()
+
+
+class Busy(Problem):
+    """No place for another run now; the message says when to come back."""
+
+
+class Run:
+    """One visitor's work on one page: asked for, waiting, being painted, ended.
+
+    It remembers what each output shows, so that whoever comes back sees all of it.
+    """
+
+    def __init__(
+        self, visitor: Visitor, page: str, outputs: int, folder: Callable[[], Path]
+    ) -> None:
+        """Asked for, without a place in a queue."""
+        self.visitor, self.page = visitor, page
+        self.asked = 0.0
+        self.seconds = 0.0  # foreseen, of what is left
+        self.state = "asked for"
+        self.error: Exception | None = None
+        self.delivered = False  # to its end, to somebody who followed it
+        self.abandoned: Callable[[], bool] = lambda: False
+        self._folder = folder
+        self._stopped = threading.Event()
+        # The change that gave it, and the value.
+        self._shown: list[tuple[int, Any]] = [(0, SKIP)] * outputs
+        self._change = 0
+        self._lock = threading.Lock()
+
+    def stop(self) -> None:
+        """Ends it after its present step."""
+        self._stopped.set()
+
+    @property
+    def over(self) -> bool:
+        """Whether it shall end after its present step."""
+        return self._stopped.is_set() or self.abandoned()
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more comes of it."""
+        return self.state == "ended"
+
+    @property
+    def joined(self) -> bool:
+        """Whether it has ever had a place in a queue."""
+        return self.asked > 0
+
+    def folder(self) -> Path:
+        """A new folder for files that must last as long as somebody may come back."""
+        return self._folder()
+
+    def show(self, outputs: Outputs) -> None:
+        """Changes what the page shows; `gr.skip()` leaves an output as it is."""
+        with self._lock:
+            self._change += 1
+            for place, value in enumerate(outputs):
+                if not _is_skip(value):
+                    self._shown[place] = (self._change, value)
+
+    def since(self, change: int) -> tuple[int, Outputs]:
+        """The newest change, and what has changed since another."""
+        with self._lock:
+            news = tuple(value if at > change else SKIP for at, value in self._shown)
+            return self._change, news
+
+
+def _is_skip(value: Any) -> bool:
+    return isinstance(value, dict) and value == SKIP
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How many runs may wait in all, and how many one visitor and one address may have there."""
+
+    waiting: int
+    of_owner: int
+    of_address: int
+
+
+Steps = Callable[[Run], Iterator[Outputs]]
+
+
+class PaintQueue:
+    """One thread that paints what waits, in the order of asking."""
+
+    def __init__(
+        self,
+        name: str,
+        bounds: Bounds,
+        sessions: Sessions,
+        folder: Callable[[], Path],
+        niceness: int = 0,
+    ) -> None:
+        """Begins at once; a larger `niceness` leaves the processors to others."""
+        self.bounds, self.sessions = bounds, sessions
+        self._folder = folder
+        self._waiting: deque[tuple[Run, Steps]] = deque()
+        self._painting: Run | None = None
+        self._latest: dict[tuple[str, str], Run] = {}
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, args=(niceness,), name=name, daemon=True)
+        self._thread.start()
+
+    def begin(self, request: gr.Request, page: str, outputs: int) -> Run:
+        """A run of the visitor on a page, which replaces what an earlier one left there."""
+        run = Run(self.sessions.visitor(request), page, outputs, self._folder)
+        with self._changed:
+            self._latest[run.visitor.owner, page] = run
+        return run
+
+    def asked(self, request: gr.Request, page: str, outputs: int) -> Run:
+        """The run that the visitor has just begun there, or a new one."""
+        found = self.of(request, page)
+        fresh = found and found.state == "asked for"
+        return found if fresh else self.begin(request, page, outputs)
+
+    def of(self, request: gr.Request, page: str) -> Run | None:
+        """The visitor's newest run on a page, also if it has ended."""
+        return self._latest.get((self.sessions.visitor(request).owner, page))
+
+    def going_on(self, request: gr.Request, page: str) -> bool:
+        """Whether the visitor's newest run on a page has not ended."""
+        run = self.of(request, page)
+        return run is not None and not run.ended
+
+    def stop(self, request: gr.Request, page: str) -> None:
+        """Ends the visitor's runs on a page: at once where they wait, else after a step."""
+        owner = self.sessions.visitor(request).owner
+        with self._changed:
+            for run in [*self._runs(), *filter(None, [self._latest.get((owner, page))])]:
+                if (run.visitor.owner, run.page) == (owner, page):
+                    run.stop()
+            self._clear()
+
+    def drop(self, request: gr.Request, page: str) -> None:
+        """Ends them, and forgets what they have shown."""
+        self.stop(request, page)
+        with self._changed:
+            self._latest.pop((self.sessions.visitor(request).owner, page), None)
+
+    def join(self, run: Run, seconds: float, steps: Steps) -> None:
+        """A place at the end of the queue for a run that takes about `seconds`. Raises `Busy`."""
+        run.asked, run.seconds = self.sessions.now(), seconds
+        run.abandoned = lambda: self.sessions.abandoned(run.visitor.owner, run.asked)
+        with self._changed:
+            self._clear()
+            self._refuse(run.visitor)
+            run.state = "waiting"
+            self._waiting.append((run, steps))
+            self._changed.notify_all()
+
+    def place(self, run: Run) -> tuple[int, float]:
+        """How many are before a waiting run, and the seconds that they will take."""
+        with self._changed:
+            self._clear()
+            before = [self._painting] if self._painting else []
+            for other, _ in self._waiting:
+                if other is run:
+                    break
+                before.append(other)
+        return len(before), sum(other.seconds for other in before)
+
+    def forget_all_but(self, owners: set[str]) -> None:
+        """Drops what ended runs of others have left."""
+        with self._changed:
+            for key, run in list(self._latest.items()):
+                if key[0] not in owners and run.state in ("asked for", "ended"):
+                    del self._latest[key]
+
+    def close(self, patience: float) -> bool:
+        """Ends all runs; whether the thread was done within `patience` seconds."""
+        with self._changed:
+            self._closed = True
+            for run in self._runs():
+                run.stop()
+            self._changed.notify_all()
+        self._thread.join(patience)
+        return not self._thread.is_alive()
+
+    def _runs(self) -> list[Run]:
+        painting = [self._painting] if self._painting else []
+        return painting + [run for run, _ in self._waiting]
+
+    def _clear(self) -> None:
+        """Nobody waits behind what will not be painted."""
+        for run, steps in list(self._waiting):
+            if run.over:
+                self._waiting.remove((run, steps))
+                run.state = "ended"
+
+    def _refuse(self, visitor: Visitor) -> None:
+        runs, left = self._runs(), [run.seconds for run in self._runs()]
+        own = [run.visitor for run in runs]
+        if self._closed:
+            raise Busy("The server is being restarted. Please try again in a minute.")
+        if sum(v.owner == visitor.owner for v in own) >= self.bounds.of_owner:
+            raise Busy(
+                "You have one picture being painted and one waiting already. Stop one, or come "
+                f"back in about {duration(_soon(left))}."
+            )
+        if sum(v.address == visitor.address for v in own) >= self.bounds.of_address:
+            raise Busy(
+                f"{self.bounds.of_address} pictures of your address are being painted or wait "
+                f"already. Please come back in about {duration(_soon(left))}."
+            )
+        if len(self._waiting) >= self.bounds.waiting:
+            raise Busy(
+                f"{len(self._waiting)} visitors wait already. Please come back in about "
+                f"{duration(_soon(left))}."
+            )
+
+    def _work(self, niceness: int) -> None:
+        # Of this thread alone, and of those that torch starts from it.
+        with suppress(OSError, AttributeError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._closed)
+                self._clear()
+                if not self._waiting:
+                    if self._closed:
+                        return
+                    continue
+                self._painting, steps = self._waiting.popleft()
+                self._painting.state = "painting"
+            self._paint(self._painting, steps)
+            with self._changed:
+                self._painting = None
+
+    def _paint(self, run: Run, steps: Steps) -> None:
+        try:
+            for outputs in steps(run):
+                run.show(outputs)
+        except Problem as error:  # raised again for whoever follows
+            run.error = error
+        except Exception as error:
+            logging.exception("A run failed")
+            run.error = error
+        finally:
+            run.state = "ended"
+
+
+def _soon(seconds: Sequence[float]) -> float:
+    """When the first of some runs will have ended, and not at once."""
+    return max(5.0, seconds[0] if seconds else 0.0)
+
+
+async def painted(
+    queue: PaintQueue,
+    run: Run,
+    plan: Callable[[], tuple[float, Steps]],
+    unpainted: Any,
+) -> AsyncIterator[Outputs]:
+    """What a run shows that joins the queue with the seconds and the steps of its `plan`.
+
+    `unpainted` are the words for one that ended before it began.
+    """
+    try:
+        queue.join(run, *await to_thread.run_sync(plan))
+    except Exception:
+        run.state = "ended"
+        raise
+    async for outputs in follow(queue, run, unpainted):
+        yield outputs
+
+
+async def follow(queue: PaintQueue, run: Run, unpainted: Any) -> AsyncIterator[Outputs]:
+    """What a run shows, from its beginning to its end; while it waits, its place.
+
+    The first output is the line of words. Raises what ended the run, as a note on the page.
+    """
+    seen, said = 0, waits(0, 0.0)
+    while True:
+        ended = run.ended  # looked at first: what was shown before the end is not missed
+        newest, news = run.since(seen)
+        if run.state == "waiting" and (words := waits(*queue.place(run))) != said:
+            said = words
+            yield words, *news[1:]
+        if newest > seen:
+            seen = newest
+            yield news
+        if ended:
+            break
+        await asyncio.sleep(PULSE)
+    run.delivered = True
+    if isinstance(run.error, Problem):
+        raise refusal(run.error) from None
+    if run.error:
+        raise FAILED from None
+    if not seen:
+        yield unpainted, *news[1:]
+
+
+NEVER_BEGAN = "<p><b>Stopped before it began.</b></p>"
+
+
+def waits(before: int, seconds: float) -> str:
+    """The place of a run that waits, as HTML."""
+    if not before:
+        return "<p><b>Starting …</b></p>"
+    others = "1 picture is" if before == 1 else f"{before} pictures are"
+    return (
+        f"<p><b>Waiting: {others} before yours, about {duration(max(1, seconds))}.</b></p>"
+        "<p class='hint'>One picture is painted at a time. Stop gives the place back.</p>"
+    )

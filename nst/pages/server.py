@@ -1,0 +1,136 @@
+"""The app as it is served: Gradio's server with a guard before it and somebody who tidies up."""
+
+import asyncio
+import gc
+import logging
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+from starlette.middleware import Middleware
+
+from nst import fast
+from nst.hub import bundled, load
+from nst.images import MOST_BYTES
+from nst.machine import calibration, release
+from nst.pages.middleware import Guard
+from nst.pages.parts import CSS, THEME
+from nst.pages.queue import Run
+from nst.pages.services import Services
+from nst.pages.sessions import Visitor
+from nst.steps import last
+
+TIDYING = 5.0  # seconds between two looks at who is gone
+SWEEPING = 60.0  # … and at files that are too old
+THREADS = 120  # of Gradio: answers that wait hold none
+SESSIONS = 1000  # of which Gradio may keep the state; most are forgotten before
+PORT = 7860
+WARM_UP_SECONDS = 4.0
+FOLDER = "GRADIO_TEMP_DIR"
+
+
+@contextmanager
+def gradio_files(services: Services) -> Iterator[None]:
+    """Lets Gradio keep all its files in the storage of this process."""
+    before = os.environ.get(FOLDER)
+    os.environ[FOLDER] = str(services.storage.folder)
+    # Gradio sums up its statistics anew after each event, more slowly with each.
+    os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
+    os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")
+    try:
+        yield
+    finally:
+        os.environ.pop(FOLDER)
+        if before is not None:
+            os.environ[FOLDER] = before
+
+
+def options(blocks: gr.Blocks, services: Services) -> dict[str, Any]:
+    """What `launch` is given."""
+
+    def session_of(event: str) -> str:
+        found = blocks._queue.event_ids_to_events.get(event)
+        return found.session_hash if found else event
+
+    @asynccontextmanager
+    async def tidied(app: Any) -> AsyncIterator[None]:
+        services.storage.begin()
+        task = asyncio.create_task(_tidy(blocks, services))
+        yield
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    guard = Middleware(
+        Guard,
+        storage=services.storage,
+        sessions=services.sessions,
+        most_bytes=MOST_BYTES,
+        session_of=session_of,
+    )
+    return {
+        "theme": THEME,
+        "css": CSS,
+        "max_file_size": MOST_BYTES,
+        "max_threads": THREADS,
+        "state_session_capacity": SESSIONS,
+        "show_error": False,
+        "footer_links": ["api", "gradio", "settings"],
+        "run_history": False,
+        "enable_monitoring": False,
+        "ssr_mode": False,  # its own server would stand before the guard
+        "app_kwargs": {"middleware": [guard], "lifespan": tidied},
+    }
+
+
+def warm_up(services: Services) -> None:
+    """Measures the machine and paints once with the first style, before the first visitor does."""
+
+    def steps(run: Run) -> Iterator[tuple[Any, ...]]:
+        calibration()
+        first = load(next(iter(bundled().values())))
+        last(fast.stylize(Image.new("RGB", (256, 256)), first, fast.FastSettings()))
+        yield ()
+
+    nobody = Run(Visitor("", "", ""), "", 0, services.storage.run_folder)
+    services.at_once.join(nobody, WARM_UP_SECONDS, steps)
+
+
+async def _tidy(blocks: gr.Blocks, services: Services) -> None:
+    """Forgets sessions that are gone, and removes what nobody uses any more."""
+    loop = asyncio.get_running_loop()
+    swept = loop.time()
+    while True:
+        await asyncio.sleep(TIDYING)
+        try:
+            gone = services.sessions.forget()
+            for session in gone:
+                await _forget(blocks, services, session)
+            if gone:
+                for queue in (services.runs, services.at_once):
+                    queue.forget_all_but(services.sessions.owners())
+                gc.collect()
+                release()
+            if loop.time() - swept > SWEEPING:
+                swept = loop.time()
+                present = services.sessions.present()
+                await asyncio.to_thread(services.storage.sweep, present)
+        except Exception:
+            logging.exception("Tidying up failed")
+
+
+async def _forget(blocks: gr.Blocks, services: Services, session: str) -> None:
+    """Everything that Gradio and we keep of a session."""
+    services.storage.forget(session)
+    queue, states = blocks._queue, blocks.state_holder
+    await queue.clean_events(session_hash=session)
+    queue.pending_event_ids_session.pop(session, None)
+    with suppress(KeyError):
+        del queue.pending_messages_per_session[session]
+    with states.lock:
+        states.session_data.pop(session, None)
+        states.time_last_used.pop(session, None)
+    blocks.pending_streams.pop(session, None)
