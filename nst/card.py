@@ -10,6 +10,7 @@ from nst import decoders
 from nst.checkpoints import NOTHING, BadCheckpoint
 from nst.decoders import Decoder
 from nst.fast import painted
+from nst.files import whole
 from nst.hub import Loaded
 from nst.images import fit, open_picture, resized
 from nst.machine import PRECISIONS, calibration
@@ -78,10 +79,13 @@ def write(loaded: Loaded, repository: str, license_name: str, folder: Path) -> N
         painting = open_picture(credit.path)
         pictures[STYLE_FILE] = resized(painting, fit(painting.size, SAMPLE_SIDE))
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(loaded.path, folder / loaded.path.name)
+    with whole(folder / loaded.path.name) as new:
+        shutil.copyfile(loaded.path, new)
     for name, picture in pictures.items():
-        picture.save(folder / name, quality=90)
-    (folder / CARD_FILE).write_text(_text(loaded, repository, license_name), "utf-8")
+        with whole(folder / name) as new:
+            picture.save(new, quality=90)
+    with whole(folder / CARD_FILE) as new:
+        new.write_text(_text(loaded, repository, license_name), "utf-8")
 
 
 def _check_folder(folder: Path, weights: str) -> None:

@@ -13,6 +13,7 @@ from nst import reproduce as reproduction
 from nst.compare import Outcome, Progress
 from nst.drawings import comparison_sheet, sheet_title, sweep_sheet
 from nst.estimate import duration
+from nst.files import whole
 from nst.gallery import PAINTING, PHOTO
 from nst.images import save_png
 from nst.knobs import varied_names
@@ -206,7 +207,8 @@ def _painted(
         names = Path(photo).name, Path(painting).name
         as_json = json.dumps(as_tree(outcomes, *names), indent=1, ensure_ascii=False) + "\n"
         text = as_csv(outcomes) if report.suffix.lower() == ".csv" else as_json
-        report.write_text(text, "utf-8")
+        with whole(report) as new:
+            new.write_text(text, "utf-8")
     return outcomes
 
 

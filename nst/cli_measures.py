@@ -13,8 +13,8 @@ from rich.table import Table
 
 from nst import hub
 from nst.backbones import NETWORKS
-from nst.cli_networks import LARGEST_FILE
 from nst.images import WORKING_SIDE, BadPicture, fit, open_picture, read_report
+from nst.limits import OWN_FILE
 from nst.machine import prepare
 from nst.metrics import MEASURES, OTHER, Judge, Measures, measuring_network
 from nst.names import Problem, pick
@@ -47,7 +47,7 @@ def score(
     if network is not None:
         pick("network", network, NETWORKS)
     # Reduced to what a run can paint: the features of larger pictures would not fit the memory.
-    picture = open_picture(result, longest=WORKING_SIDE, most_bytes=LARGEST_FILE)
+    picture = open_picture(result, longest=WORKING_SIDE, limits=OWN_FILE)
     sources = open_named(photo, photos()), open_named(painting, paintings())
     _check_shape(picture, sources[0], photo)
     network = network or _network_for(result)

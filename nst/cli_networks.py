@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from nst import card, hub
 from nst.fast import FastSettings, stylize
-from nst.images import PICTURE_SUFFIXES, BadPicture, open_picture, save_png
+from nst.images import BadPicture, open_picture, picture_files, save_png
+from nst.limits import OWN_FILE
 from nst.machine import calibration, device, prepare, processors
 from nst.presets import photos
 from nst.recipe import BadSetting
@@ -26,7 +27,7 @@ from nst.terminal import (
     progress_bar,
 )
 
-LARGEST_SIDE, LARGEST_FILE = 16384, 2**30  # of a user's own files; open_picture's are for uploads
+LARGEST_SIDE = 16384  # of a result; networks take any size
 
 
 def load(text: str) -> hub.Loaded:
@@ -76,7 +77,7 @@ def fast(
 
     def paint(source: Path, target: Path) -> str:
         try:
-            photo = open_picture(source, longest=LARGEST_SIDE, most_bytes=LARGEST_FILE)
+            photo = open_picture(source, longest=LARGEST_SIDE, limits=OWN_FILE)
         except BadPicture as error:
             return str(error)
         result = last(stylize(photo, loaded, settings))
@@ -105,7 +106,7 @@ def _sources(given: list[str]) -> Iterator[Path]:
     for text in given:
         path = Path(text)
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
+            inside = picture_files(path, "*")
             if not inside:
                 raise BadPicture(f"`{path}` holds no pictures.")
             yield from inside

@@ -19,6 +19,7 @@ from nst.cli_networks import load
 from nst.course import Fleet, Photos, TrainingStep, find_photos, fleet
 from nst.decoders import load_decoder, save_decoder
 from nst.estimate import duration
+from nst.files import longer, whole
 from nst.machine import device
 from nst.outputs import loss_line
 from nst.presets import paintings
@@ -157,8 +158,8 @@ def _begun(
 
 
 def _count(found: Photos) -> None:
-    skipped = f", {found.skipped} could not be read" if found.skipped else ""
-    console.print(f"{len(found.paths)} photos{skipped}")
+    others = f", {found.unusable}" if found.unusable else ""
+    console.print(f"{len(found.paths)} photos{others}", soft_wrap=True)
 
 
 def _files(output: Path) -> list[Path]:
@@ -200,7 +201,8 @@ class _Keeper:
         step.save(self.output.with_suffix(".state"))
         notes = {**self.notes, "training": step.report()}
         self.write(step.network, self.output, notes)
-        self.samples(step.network).save(self.output.with_suffix(".png"))
+        with whole(self.output.with_suffix(".png")) as new:
+            self.samples(step.network).save(new)
 
 
 def _follow(
@@ -262,13 +264,14 @@ def _cut(log: Path, index: int) -> None:
     if log.exists():
         head, *rows = log.read_text("utf-8").splitlines(keepends=True) or [""]
         kept = [row for row in rows if int(row.partition(",")[0]) < index]
-        log.write_text("".join([head, *kept]), "utf-8")
+        with whole(log) as shorter:
+            shorter.write_text("".join([head, *kept]), "utf-8")
 
 
 def _log(step: TrainingStep, path: Path) -> None:
     new = not path.exists()
     terms = step.losses.terms
-    with path.open("a", newline="") as file:
+    with longer(path), path.open("a", newline="") as file:
         rows = csv.writer(file)
         if new:
             rows.writerow(["step", "seconds", "learning_rate", "total", *terms])

@@ -5,28 +5,31 @@ to time is enough to go on with the very same batches. Under `torchrun`, each pr
 share of every batch.
 """
 
+import io
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from PIL.Image import Transpose
 from torch import Tensor, distributed, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from nst.images import PICTURE_SUFFIXES, BadPicture, fit, open_picture, resized, to_tensor
+from nst.crops import Crops, generator
+from nst.files import whole
+from nst.images import UnusablePicture, open_picture, picture_files
+from nst.limits import OWN_FILE
 from nst.machine import calibration, prepare, processors
 from nst.muon import OPTIMIZERS
 from nst.names import Problem
 from nst.steps import Losses, versions
-from nst.training import CourseRecipe, DataSettings
+from nst.training import CourseRecipe
 
 FEWEST_PHOTOS = 16
 RECENT = 100  # steps whose mean losses are reported
@@ -38,79 +41,43 @@ class BadTraining(Problem):
 
 @dataclass(frozen=True)
 class Photos:
-    """Files that can be trained on, and how many of a folder's pictures could not be read."""
+    """Files that can be trained on, and how many others of a folder have which fault."""
 
     paths: tuple[Path, ...]
-    skipped: int
+    faults: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def unusable(self) -> str:
+        """What is wrong with the others, such as "2 could not be used (2: is empty)", or ""."""
+        if not self.faults:
+            return ""
+        each = "; ".join(f"{count}: {fault.rstrip('.')}" for fault, count in self.faults.items())
+        return f"{sum(self.faults.values())} could not be used ({each})"
 
 
 def find_photos(folder: Path) -> Photos:
     """The pictures in a folder and those below it. Raises `BadTraining` if they are too few."""
     if not folder.is_dir():
         raise BadTraining(f"`{folder}` is not a folder of photos.")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
-    good = tuple(filter(_is_usable, files))
-    skipped = len(files) - len(good)
+    found = {path: _fault(path) for path in picture_files(folder, "**/*")}
+    good = tuple(path for path, fault in found.items() if not fault)
+    photos = Photos(good, Counter(filter(None, found.values())))
     if len(good) < FEWEST_PHOTOS:
+        others = f", {photos.unusable}" if photos.unusable else ""
         raise BadTraining(
-            f"`{folder}` has {len(good)} usable pictures ({skipped} could not be read); "
-            f"training needs at least {FEWEST_PHOTOS}, and a few hundred for a good result."
+            f"`{folder}` has {len(good)} usable pictures{others}; training needs at least "
+            f"{FEWEST_PHOTOS}, and a few hundred for a good result."
         )
-    return Photos(good, skipped)
+    return photos
 
 
-def _is_usable(path: Path) -> bool:
+def _fault(path: Path) -> str:
+    """Why a file cannot be trained on, or nothing."""
     try:
-        open_picture(path)
-    except BadPicture:
-        return False
-    return True
-
-
-class Crops(Dataset):
-    """Square crops of photos; crop `i` is the same whenever and wherever it is asked for."""
-
-    def __init__(self, paths: Sequence[Path], data: DataSettings, seed: int) -> None:
-        """Of a training's photos."""
-        self.paths, self.data, self.seed = paths, data, seed
-
-    def __getitem__(self, index: int) -> Tensor:
-        """(3, side, side), RGB in 0..255, float32."""
-        epoch, place = divmod(index, len(self.paths))
-        photo = open_picture(self.paths[_order(self.seed, epoch, len(self.paths))[place]])
-        draw = torch.rand(4, generator=_generator(self.seed, 1, index)).tolist()
-        side = self.data.side
-        photo = resized(photo, fit(photo.size, max(photo.size) * max(1, side / min(photo.size))))
-        cut = side + round(draw[0] * (min(photo.size) - side))
-        left, top = (round(d * (n - cut)) for d, n in zip(draw[1:3], photo.size, strict=True))
-        crop = resized(photo.crop((left, top, left + cut, top + cut)), (side, side))
-        if self.data.flip and draw[3] < 0.5:
-            crop = crop.transpose(Transpose.FLIP_LEFT_RIGHT)
-        values = to_tensor(crop, torch.device("cpu"))[0]
-        if self.data.recolor:
-            values = _recolored(values, self.data.recolor, _generator(self.seed, 3, index))
-        return values
-
-
-def _recolored(crop: Tensor, share: float, draw: torch.Generator) -> Tensor:
-    """The crop, or, for such a share of draws, the crop in colors that photos seldom have."""
-    chosen, saturation = torch.rand(2, generator=draw).tolist()
-    if chosen >= share:
-        return crop
-    shuffled = crop[torch.randperm(3, generator=draw)]
-    gray = shuffled.mean(0)
-    return (gray + 2 * saturation * (shuffled - gray)).clamp(0, 255)
-
-
-@lru_cache(2)
-def _order(seed: int, epoch: int, count: int) -> list[int]:
-    return torch.randperm(count, generator=_generator(seed, 0, epoch)).tolist()
-
-
-def _generator(seed: int, stream: int, index: int) -> torch.Generator:
-    """Of a number of its own for each (seed, stream, index)."""
-    digest = sha256(f"{seed} {stream} {index}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+        open_picture(path, limits=OWN_FILE)
+    except UnusablePicture as problem:
+        return problem.why
+    return ""
 
 
 @dataclass(frozen=True)
@@ -287,7 +254,7 @@ class _Training:
         return schedule.learning_rate * rise * (1 + fallen * (schedule.end_share - 1))
 
     def _draw(self) -> torch.Generator:
-        return _generator(self.recipe.seed, 2, self.done * self.crew.count + self.crew.rank)
+        return generator(self.recipe.seed, 2, self.done * self.crew.count + self.crew.rank)
 
     def _report(self) -> dict[str, Any]:
         return {
@@ -307,8 +274,8 @@ class _Training:
         }
 
     def _save(self, path: Path) -> None:
-        """Whole or not at all: a crash while writing leaves the file from before."""
-        new = path.with_name(path.name + ".new")
+        # Torch tells no reason where it writes to a file itself.
+        state = io.BytesIO()
         torch.save(
             {
                 "identity": self.identity,
@@ -318,9 +285,10 @@ class _Training:
                 "network": self.network.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
             },
-            new,
+            state,
         )
-        new.replace(path)
+        with whole(path) as new:
+            new.write_bytes(state.getbuffer())
 
     def _restore(self, path: Path) -> None:
         try:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from nst import arbitrary, fast
+from nst.files import whole
 from nst.hub import Entry, Loaded, load
 from nst.images import fit, open_picture, resized, to_tensor
 from nst.machine import device
@@ -95,6 +96,8 @@ def _save(preset: Preset, result: Result, folder: Path) -> None:
 def _write(result: Result, kept: Mapping[str, Any], path: Path) -> None:
     """The picture, and what is known of it beside it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    result.picture.save(path, quality=90, method=6)
+    with whole(path) as new:
+        result.picture.save(new, quality=90, method=6)
     text = json.dumps(kept, indent=1, ensure_ascii=False)
-    path.with_suffix(".json").write_text(text + "\n", "utf-8")
+    with whole(path.with_suffix(".json")) as new:
+        new.write_text(text + "\n", "utf-8")

@@ -1,137 +1,76 @@
 """Files to pictures to tensors and back. `open_picture` is the only decoder of uploads."""
 
-import io
+import errno
 import json
-import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageOps, PngImagePlugin
 from torch import Tensor
 
 from nst import __version__
-from nst.names import Problem
+from nst.decoding import BadPicture, UnusablePicture, decoded
+from nst.files import reason, whole
+from nst.formats import NAMES, SUFFIXES
+from nst.limits import OWN_FILE, UPLOAD, Limits
 
-MOST_BYTES = 15 * 2**20
-MOST_PIXELS = 40_000_000
+__all__ = ["OWN_FILE", "UPLOAD", "BadPicture", "Limits", "UnusablePicture"]
+
+MOST_BYTES = UPLOAD.bytes
 WORKING_SIDE = 2048  # long side of an opened picture; no run is larger
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 SETTINGS_KEY = "nst"  # of the PNG text chunk that carries a result's settings
 
 
-class BadPicture(Problem):
-    """A file that cannot be used as a picture; the message says why and what would work."""
+def accepted(limits: Limits = UPLOAD) -> str:
+    """What opens, for people: the formats and the limits."""
+    return f"{NAMES}, {limits.sentence}"
 
 
 def open_picture(
-    source: str | Path, *, longest: int = WORKING_SIDE, most_bytes: int = MOST_BYTES
+    source: str | Path, *, longest: int = WORKING_SIDE, limits: Limits = UPLOAD
 ) -> Image.Image:
     """A file as an upright 8-bit sRGB picture without metadata, reduced to `longest` pixels.
 
-    The limits by default are those of an upload.
-
-    The first frame of an animation; transparency lies on white; 16 bits are scaled, not cut; ICC
-    profiles and CMYK are converted. Raises `BadPicture`. Size limits are checked before decoding.
+    It looks as browsers show it: the first frame of an animation, on white where transparent, with
+    the colors and the orientation that the file states. 16 bits are scaled, not cut. Raises
+    `BadPicture`; size limits are checked before decoding.
     """
     path = Path(source)
-    name = path.name
-    if not path.is_file():
-        raise BadPicture(f"`{source}` does not exist or is not a file.")
-    _refuse_by_size(path, most_bytes)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as file:
-                return _decoded(file, name, longest)
+        if not path.is_file():
+            raise UnusablePicture(path, "does not exist or is not a file.")
+        return decoded(path, longest, limits)
     except BadPicture:
         raise
-    except UnidentifiedImageError:
-        raise BadPicture(_unknown_format(path)) from None
-    except Image.DecompressionBombError:
-        raise BadPicture(_too_many_pixels(name)) from None
+    except MemoryError as error:
+        why = "needs more memory than is free. Make it smaller first, or try again later."
+        raise UnusablePicture(path, why) from error
     except Exception as error:  # decoders raise anything at all over damaged files
-        raise BadPicture(f"`{name}` is damaged or incomplete and cannot be read.") from error
+        raise UnusablePicture(path, _why(error)) from error
 
 
-def _unknown_format(path: Path) -> str:
-    with path.open("rb") as file:
-        head = file.read(512)
-    if b"<svg" in head.lower() or path.suffix.lower() == ".svg":
-        return f"`{path.name}` is an SVG drawing. Save it as PNG first."
-    if head[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc", b"ftypavif"):
-        return f"`{path.name}` is a HEIC or AVIF picture. Save it as JPEG first."
-    return f"`{path.name}` is not a picture. JPEG, PNG and WebP work."
+def _why(error: Exception) -> str:
+    # A damaged file may send its decoder to a place that cannot be.
+    if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+        return f"cannot be read: {reason(error)}."
+    return "is damaged or incomplete and cannot be read."
 
 
-def _too_many_pixels(name: str) -> str:
-    return f"`{name}` has too many pixels; the limit is {MOST_PIXELS // 10**6} megapixels."
+def picture_files(folder: Path, pattern: str) -> list[Path]:
+    """The pictures in a folder by their suffix, sorted; hidden files and folders are left out.
 
-
-def _refuse_by_size(path: Path, most_bytes: int) -> None:
-    size = path.stat().st_size
-    if size == 0:
-        raise BadPicture(f"`{path.name}` is empty.")
-    if size > most_bytes:
-        raise BadPicture(f"`{path.name}` is too large; the limit is {most_bytes // 2**20} MB.")
-
-
-def _decoded(file: Image.Image, name: str, longest: int) -> Image.Image:
-    if file.width * file.height > MOST_PIXELS:
-        raise BadPicture(_too_many_pixels(name))
-    file.seek(0)
-    profile = file.info.get("icc_profile")
-    file.draft(None, (longest, longest))
-    picture = ImageOps.exif_transpose(file)
-    picture = _rgb(_srgb(_eight_bits(picture), profile))
-    picture.thumbnail((longest, longest), Image.Resampling.LANCZOS)
-    return Image.fromarray(np.asarray(picture))  # a new one, without EXIF, GPS or other notes
-
-
-def _eight_bits(picture: Image.Image) -> Image.Image:
-    if picture.mode not in ("I", "F") and not picture.mode.startswith("I;16"):
-        return picture
-    values = np.nan_to_num(np.asarray(picture, dtype=np.float64))
-    white = 65535 if picture.mode.startswith("I;16") else _white(values)
-    values = values.clip(0, white) * (255 / white)
-    return Image.fromarray(values.round().astype(np.uint8))
-
-
-def _white(values: np.ndarray) -> int:
-    """The brightest value that the numbers seem made for; one odd number does not decide."""
-    bright = np.quantile(values, 0.99)
-    return next((white for white in (1, 255, 65535) if bright <= white), 2**31 - 1)
-
-
-def _srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
-    if not profile:
-        return picture
-    if picture.has_transparency_data or picture.mode == "P":
-        picture = picture.convert("RGBA")
-        colors = _srgb(picture.convert("RGB"), profile)
-        colors.putalpha(picture.getchannel("A"))
-        return colors
-    if picture.mode in ("RGB", "CMYK", "L"):
-        with suppress(ImageCms.PyCMSError, OSError, ValueError):  # a broken profile is ignored
-            return ImageCms.profileToProfile(
-                picture,
-                ImageCms.ImageCmsProfile(io.BytesIO(profile)),
-                ImageCms.createProfile("sRGB"),
-                outputMode="RGB",
-            )
-    return picture
-
-
-def _rgb(picture: Image.Image) -> Image.Image:
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        white = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(white, picture)
-    return picture.convert("RGB")
+    `pattern` is "*", or "**/*" for the folders below it, too.
+    """
+    return sorted(
+        path
+        for path in folder.glob(pattern)
+        if path.suffix.lower() in SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    )
 
 
 def fit(size: tuple[int, int], long_side: float) -> tuple[int, int]:
@@ -173,7 +112,8 @@ def save_png(picture: Image.Image, path: str | Path, report: Mapping[str, Any]) 
     notes.add_itxt(SETTINGS_KEY, json.dumps(report, ensure_ascii=False))
     notes.add_text("Software", f"nst {__version__}")
     # Painted pictures hardly compress; the default level takes three times as long for 5 %.
-    picture.save(path, format="PNG", pnginfo=notes, compress_level=2)
+    with whole(path) as new:
+        picture.save(new, format="PNG", pnginfo=notes, compress_level=2)
 
 
 def read_report(path: str | Path) -> dict[str, Any]:
@@ -199,6 +139,7 @@ def save_time_lapse(frames: Sequence[Image.Image], path: str | Path) -> None:
     size = frames[-1].size
     pause = [min(200, max(1, 6000 // len(frames)))] * (len(frames) - 1) + [2000]
     first, *rest = (resized(frame, size) for frame in frames)
-    first.save(
-        path, format="WEBP", save_all=True, append_images=rest, duration=pause, loop=0, quality=80
-    )
+    with whole(path) as new:
+        first.save(
+            *(new, "WEBP"), save_all=True, append_images=rest, duration=pause, loop=0, quality=80
+        )

@@ -17,6 +17,7 @@ from nst import compare
 from nst.appearance import Appearance
 from nst.claims import agreement, as_trees, verdicts
 from nst.compare import Outcome, Progress
+from nst.files import whole
 from nst.images import fit, open_picture, resized, save_png
 from nst.metrics import Measures
 from nst.painters import weights_of
@@ -71,9 +72,8 @@ class Store:
             "common": _tree(outcome.common),
             "measured_by": outcome.measured_by,
         }
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(tree, indent=1), "utf-8")
-        partial.replace(path.with_suffix(".json"))
+        with whole(path.with_suffix(".json")) as new:
+            new.write_text(json.dumps(tree, indent=1), "utf-8")
 
     def _path(self, variant: Variant, photo: Image, painting: Image) -> Path:
         made_by = hashlib.sha256(variant.recipe.model_dump_json().encode())
@@ -114,8 +114,10 @@ def write(figure: Figure, outcomes: tuple[Outcome, ...], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     rows = {outcome.variant.title: row(outcome) for outcome in outcomes}
     found = verdicts(figure, rows)
-    drawing(figure, outcomes).save(folder / f"{figure.name}.png")
-    (folder / f"{figure.name}.csv").write_text(as_csv(outcomes), "utf-8")
+    with whole(folder / f"{figure.name}.png") as new:
+        drawing(figure, outcomes).save(new)
+    with whole(folder / f"{figure.name}.csv") as new:
+        new.write_text(as_csv(outcomes), "utf-8")
     tree = {
         "name": figure.name,
         "agreement": agreement(found),
@@ -126,7 +128,8 @@ def write(figure: Figure, outcomes: tuple[Outcome, ...], folder: Path) -> None:
         "changes": {o.variant.title: [o.variant.preset, o.variant.changes] for o in outcomes},
     }
     text = json.dumps(tree, indent=1, ensure_ascii=False)
-    (folder / f"{figure.name}.json").write_text(text + "\n", "utf-8")
+    with whole(folder / f"{figure.name}.json") as new:
+        new.write_text(text + "\n", "utf-8")
 
 
 def publish(figure: Figure, folder: Path) -> None:
@@ -134,9 +137,11 @@ def publish(figure: Figure, folder: Path) -> None:
     KEPT.mkdir(parents=True, exist_ok=True)
     sheet = open_picture(folder / f"{figure.name}.png")
     sheet = resized(sheet, fit(sheet.size, min(SHOWN_SIDE, max(sheet.size))))
-    sheet.save(KEPT / f"{figure.name}.webp", quality=88, method=6)
+    with whole(KEPT / f"{figure.name}.webp") as new:
+        sheet.save(new, quality=88, method=6)
     text = (folder / f"{figure.name}.json").read_text("utf-8")
-    (KEPT / f"{figure.name}.json").write_text(text, "utf-8")
+    with whole(KEPT / f"{figure.name}.json") as new:
+        new.write_text(text, "utf-8")
 
 
 def drawing(figure: Figure, outcomes: tuple[Outcome, ...]) -> Image:

@@ -10,16 +10,14 @@ from PIL.Image import Image
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from nst.files import BadOutput, check_writable, reason
 from nst.images import open_picture
+from nst.limits import OWN_FILE
 from nst.names import Problem, UnknownName, suggest
 from nst.presets import Credit
 from nst.recipe import BadSetting
 
 console = Console(stderr=True, highlight=False, markup=False)  # paths may look like markup
-
-
-class BadOutput(Problem):
-    """A file that cannot be written."""
 
 
 def errors_are_sentences(command: Callable[..., None]) -> Callable[..., None]:
@@ -31,8 +29,13 @@ def errors_are_sentences(command: Callable[..., None]) -> Callable[..., None]:
             command(*args, **kwargs)
         except Problem as error:
             sentence = str(error)
-        except OSError as error:  # such as a full disk
-            sentence = f"{error.filename or 'A file'} could not be written: {error.strerror}."
+        except BrokenPipeError:  # who reads has had enough
+            raise
+        except OSError as error:  # such as a folder that may not be read
+            what = f"`{error.filename}` cannot be used" if error.filename else "The system refuses"
+            sentence = f"{what}: {reason(error)}."
+        except MemoryError:
+            sentence = "There is not enough memory. A smaller size needs less."
         else:
             return
         console.print(f"Error: {sentence}", style="red", soft_wrap=True)
@@ -49,7 +52,7 @@ def open_named(source: str, bundled: Mapping[str, Credit]) -> Image:
         raise UnknownName(
             f"`{source}` does not exist and is no bundled picture. {suggest(source, bundled)}"
         )
-    return open_picture(source)
+    return open_picture(source, limits=OWN_FILE)
 
 
 def check_output(path: Path | None, suffix: str, sources: list[str]) -> None:
@@ -60,14 +63,7 @@ def check_output(path: Path | None, suffix: str, sources: list[str]) -> None:
         raise BadOutput(f"`{path}` must end with {suffix}.")
     if not path.parent.is_dir():
         raise BadOutput(f"The folder `{path.parent}` does not exist. Make it first.")
-    existed = path.exists()
-    try:
-        with path.open("ab"):
-            pass
-    except OSError:
-        raise BadOutput(f"`{path}` cannot be written. Choose another place.") from None
-    if not existed:
-        path.unlink(missing_ok=True)  # another process of a training may look at the same time
+    check_writable(path)
     if any(Path(s).exists() and path.exists() and path.samefile(s) for s in sources):
         raise BadOutput(f"`{path}` is one of the pictures that go in. Choose another name.")
 

@@ -127,7 +127,7 @@ def trained(album, tmp_path_factory):
 def test_a_training_writes_weights_state_losses_and_samples(trained):
     folder, said = trained
     assert sorted(path.name for path in folder.iterdir()) == OUTPUTS
-    assert "18 photos, 1 could not be read" in said
+    assert "18 photos, 1 could not be used (1: is not a picture" in said
     assert "w.safetensors: 25 steps in" in said
 
 

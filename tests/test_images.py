@@ -4,16 +4,19 @@ import gc
 import io
 import json
 import random
+import re
 import struct
 import warnings
 import zlib
 from itertools import pairwise
 
 import numpy as np
+import pillow_heif
 import pytest
 import torch
 from PIL import Image, ImageCms
 
+from nst.formats import NAMES
 from nst.images import (
     BadPicture,
     cropped,
@@ -26,8 +29,10 @@ from nst.images import (
     to_picture,
     to_tensor,
 )
+from nst.limits import OWN_FILE
 from nst.presets import photos
 
+pillow_heif.register_heif_opener()  # so that the tests can write it
 CPU = torch.device("cpu")
 COLORS = [
     (220, 30, 30),
@@ -108,35 +113,18 @@ def test_an_empty_file_is_refused(tmp_path):
     assert refusal(path) == "`holiday.jpg` is empty."
 
 
-@pytest.mark.parametrize(
-    "data",
-    [b"Dear all,\n", b"\0" * 1000, b"%PDF-1.7\n", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"\xff\xd8"],
-)
+@pytest.mark.parametrize("data", [b"Dear all,\n", b"\0" * 1000, b"\xff\xd8", b"BM and more"])
 def test_what_is_no_picture_is_refused_with_formats_that_work(tmp_path, data):
     path = tmp_path / "holiday.jpg"
     path.write_bytes(data)
-    assert refusal(path) == "`holiday.jpg` is not a picture. JPEG, PNG and WebP work."
+    assert refusal(path) == f"`holiday.jpg` is not a picture. {NAMES} works."
 
 
-@pytest.mark.parametrize(
-    ("name", "data"),
-    [
-        ("logo.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>"),
-        ("logo.png", b"<?xml version='1.0'?>\n<!-- by hand -->\n<SVG width='3'/>"),
-        ("logo.SVG", b"<!DOCTYPE svg>"),
-    ],
-)
-def test_a_drawing_is_refused_with_what_to_do(tmp_path, name, data):
-    path = tmp_path / name
+@pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a\n", b"GIF89a", b"\xff\xd8\xff"])
+def test_the_beginning_of_a_picture_is_a_damaged_one(tmp_path, data):
+    path = tmp_path / "holiday.jpg"
     path.write_bytes(data)
-    assert refusal(path) == f"`{name}` is an SVG drawing. Save it as PNG first."
-
-
-@pytest.mark.parametrize("brand", [b"heic", b"heix", b"mif1", b"hevc", b"avif"])
-def test_a_phones_heic_is_refused_with_what_to_do(tmp_path, brand):
-    path = tmp_path / "IMG_0001.jpg"
-    path.write_bytes(b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0" + bytes(100))
-    assert refusal(path) == "`IMG_0001.jpg` is a HEIC or AVIF picture. Save it as JPEG first."
+    assert refusal(path) == "`holiday.jpg` is damaged or incomplete and cannot be read."
 
 
 def test_a_picture_that_mentions_svg_in_its_notes_is_a_picture(tmp_path):
@@ -151,6 +139,8 @@ SAVED_AS = {
     "progressive": {"format": "JPEG", "progressive": True},
     "PNG": {},
     "WEBP": {"lossless": True},
+    "AVIF": {},
+    "HEIF": {},
     "GIF": {},
     "BMP": {},
     "TIFF": {},
@@ -169,9 +159,7 @@ def encoded(kind, picture, **more):
 def test_a_file_that_ends_too_early_is_refused(kind, photo, tmp_path):
     path = tmp_path / "holiday.jpg"
     path.write_bytes(encoded(kind, photo)[:-300])
-    # A TIFF's table of contents may lie at its end, and without one it is no picture.
-    found = ("is damaged or incomplete and cannot be read.", "is not a picture. JPEG, PNG and")
-    assert refusal(path).startswith(tuple(f"`holiday.jpg` {text}" for text in found))
+    assert refusal(path) == "`holiday.jpg` is damaged or incomplete and cannot be read."
 
 
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.5, 0.9])
@@ -220,21 +208,28 @@ def test_a_photo_with_broken_exif_opens_or_is_refused(tmp_path):
 # Files that are too large
 
 
-def test_a_file_above_15_megabytes_is_refused_before_it_is_read(tmp_path):
+def test_a_file_above_40_megabytes_is_refused_before_it_is_read(tmp_path):
     path = tmp_path / "large.jpg"
     with path.open("wb") as file:
-        file.truncate(16 * 2**20)  # zeros: were it read, it would be no picture
-    assert refusal(path) == "`large.jpg` is too large; the limit is 15 MB."
+        file.truncate(41 * 2**20)  # zeros: were it read, it would be no picture
+    assert refusal(path) == "`large.jpg` is too large; the limit is 40 MB."
 
 
-def test_a_file_of_exactly_15_megabytes_opens(tmp_path):
+def test_a_file_of_exactly_40_megabytes_opens(tmp_path):
     path = saved(blocks(), tmp_path / "large.png")
     with path.open("r+b") as file:
-        file.truncate(15 * 2**20)
+        file.truncate(40 * 2**20)
     assert open_picture(path).size == (48, 32)
 
 
-@pytest.mark.parametrize("size", [(8000, 5001), (13_000, 13_000), (20_000, 20_000), (2**31 - 1, 9)])
+def test_a_users_own_file_may_be_larger_than_an_upload(tmp_path):
+    path = saved(blocks(), tmp_path / "large.png")
+    with path.open("r+b") as file:
+        file.truncate(41 * 2**20)
+    assert open_picture(path, limits=OWN_FILE).size == (48, 32)
+
+
+@pytest.mark.parametrize("size", [(8000, 8001), (13_000, 13_000), (20_000, 20_000), (2**31 - 1, 9)])
 def test_too_many_pixels_are_refused_before_they_are_decoded(tmp_path, size):
     path = tmp_path / "bomb.png"
     path.write_bytes(png(np.zeros((1, 9, 3)), 8, 2, size=size))
@@ -243,12 +238,12 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(tmp_path, size):
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         message = refusal(path)
     assert "megapixels" in message
-    assert "limit is 40" in message
+    assert "limit is 64" in message
 
 
-def test_40_megapixels_are_not_too_many(tmp_path):
+def test_64_megapixels_are_not_too_many(tmp_path):
     path = tmp_path / "large.png"
-    path.write_bytes(png(np.zeros((1, 9)), 8, 0, size=(8000, 5000)))
+    path.write_bytes(png(np.zeros((1, 9)), 8, 0, size=(8000, 8000)))
     assert "damaged or incomplete" in refusal(path)
 
 
@@ -257,12 +252,12 @@ def test_a_file_just_above_a_limit_is_not_said_to_be_at_the_limit(tmp_path, what
     path = tmp_path / "large.png"
     if what == "bytes":
         with path.open("wb") as file:
-            file.truncate(15 * 2**20 + 1)
+            file.truncate(40 * 2**20 + 1)
     else:
-        path.write_bytes(png(np.zeros((1, 9)), 8, 0, size=(8000, 5001)))
+        path.write_bytes(png(np.zeros((1, 9)), 8, 0, size=(8000, 8001)))
     message = refusal(path)
-    assert "has 15 MB" not in message
-    assert "has 40 megapixels" not in message
+    assert "has 40 MB" not in message
+    assert "has 64 megapixels" not in message
 
 
 def test_a_large_photo_is_opened_at_2048_pixels_with_its_colors(tmp_path):
@@ -315,7 +310,6 @@ UPRIGHT = {  # where EXIF says that row 0 and column 0 of the file lie in the pi
         ("a.jpg", {"quality": 95, "subsampling": 0}, 6),
         ("a.png", {}, 0),
         ("a.tif", {}, 0),
-        ("a.webp", {"lossless": True}, 0),
     ],
 )
 def test_a_turned_photo_is_opened_upright(orientation, name, options, tolerance, tmp_path):
@@ -327,6 +321,18 @@ def test_a_turned_photo_is_opened_upright(orientation, name, options, tolerance,
 def test_an_orientation_that_does_not_exist_is_ignored(orientation, tmp_path):
     path = saved(blocks(), tmp_path / "a.png", exif=_exif(orientation))
     assert_close(open_picture(path), np.asarray(blocks()), 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("a.webp", {"lossless": True}), ("a.avif", {"quality": 100})]
+)
+def test_formats_whose_exif_browsers_ignore_are_not_turned_by_it(name, options, tmp_path):
+    path = saved(blocks(), tmp_path / name, exif=_exif(6), **options)
+    with path.open("r+b") as file:  # AVIF's own turn, which Pillow wrote beside EXIF's
+        data = re.sub(rb"irot.", b"irot\\0", file.read())
+        file.seek(0)
+        file.write(data)
+    assert open_picture(path).size == (48, 32)
 
 
 SECRETS = (b"Canon PowerShot", b"A. Photographer", b"secret place", b"2024:05:06")
@@ -351,7 +357,7 @@ def test_place_and_other_notes_stay_out_of_the_opened_picture(name, tmp_path):
     opened = open_picture(path)
     assert opened.info == {}
     assert dict(opened.getexif()) == {}
-    assert opened.size == (32, 48)
+    assert max(opened.size) == 48
 
 
 @pytest.mark.parametrize("through_open", [True, False])

@@ -48,7 +48,7 @@ def _trained() -> float:
     paths = tuple(credit.path for credit in (*photos().values(), *paintings().values()))
     recipe = inverse_training("conv3_1").recipe.but({"data.side": 256})
     with fleet(device()) as crew:
-        steps = train_inverse(Photos(paths, 0), recipe, crew)
+        steps = train_inverse(Photos(paths), recipe, crew)
         times = [step.seconds for step in islice(steps, WARM_UP + STEPS)]
         steps.close()
     return STEPS * recipe.data.batch / (times[-1] - times[WARM_UP - 1])
