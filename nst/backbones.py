@@ -5,6 +5,7 @@ The bundled weights are the original ones, which read BGR in 0..255 minus the me
 first convolution, so a backbone takes RGB.
 """
 
+import os
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -48,6 +49,18 @@ DECODED = ("conv1_1", "conv2_1", "conv3_1", "conv4_1")  # layers of VGG-19 that 
 
 class NoWeights(Problem):
     """Weights that cannot be had now; the message says which would work."""
+
+
+def bfloat16_works(device: torch.device = CPU) -> bool:
+    """Whether torch computes in bfloat16 on a device, as far as it can be known beforehand.
+
+    Processors need AVX-512 or instructions for bfloat16: without, torch's fused convolution raises
+    `RuntimeError` and all others are slower than in float32. `NST_BFLOAT16=0` in the environment
+    says no.
+    """
+    if os.environ.get("NST_BFLOAT16") == "0":
+        return False
+    return device.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 POOLINGS: Mapping[str, Callable[..., Tensor]] = {"max": F.max_pool2d, "average": F.avg_pool2d}
@@ -109,7 +122,8 @@ class _Layer(torch.autograd.Function):
 
 def _activated(x: Tensor, parameters: "Parameters", activation: str, slope: float) -> Tensor:
     kernel, bias = parameters.kernel, parameters.bias
-    if activation == "relu" and x.device.type == "cpu" and x.dtype == torch.bfloat16:
+    narrow = x.device.type == "cpu" and x.dtype == torch.bfloat16
+    if activation == "relu" and narrow and bfloat16_works():
         # oneDNN's own fusion; torch has no public name for it.
         one = [1, 1]
         return torch.ops.mkldnn._convolution_pointwise(

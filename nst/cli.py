@@ -3,9 +3,10 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from reprlib import repr as shortened
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -13,6 +14,7 @@ from nst import cli_compare, cli_measures, cli_networks, cli_swap, cli_training,
 from nst import gallery as gallery_module
 from nst.estimate import describe, duration, estimate
 from nst.images import read_report, save_png, save_time_lapse
+from nst.machine import nearest
 from nst.methods import MethodPreset, all_methods
 from nst.names import pick
 from nst.optimize import stylize as run
@@ -80,19 +82,7 @@ def stylize(
     """Paint PHOTO in the style of PAINTING."""
     if preset and like:
         raise BadSetting("Give `--preset` or `--like`, not both.")
-    model = read_report(like) if like else {}
-    preset = model.get("preset", preset or DEFAULT)
-    if "method" in model:
-        raise BadSetting(
-            f"`{like}` was painted in one pass: use `python -m nst swap --method "
-            f"{model['method']}` with the settings in the file."
-        )
-    if "checkpoint" in model:
-        raise BadSetting(
-            f"`{like}` was painted in one pass: use `python -m nst fast` with the checkpoint "
-            f"{model['checkpoint']['from']} and the settings in the file."
-        )
-    recipe = Recipe.read(model["settings"]) if like else get(preset).recipe
+    preset, recipe, precision = _repeated(like) if like else _begun(preset or DEFAULT)
     recipe = _changed(recipe, size, iterations, seed, settings or [])
     if start:
         recipe = recipe.but({"start.image": "picture"})
@@ -104,11 +94,13 @@ def stylize(
     check_output(time_lapse, ".webp", sources)
     pictures = [open_named(photo, photos()), open_named(painting, paintings())]
     first = open_named(start, photos()) if start else None
-    foreseen = estimate(recipe, pictures[0].size, pictures[1].size)
+    foreseen = estimate(
+        recipe, pictures[0].size, pictures[1].size, precision and nearest(precision)
+    )
     console.print(f"{preset}: {describe(foreseen)}")
     lapse = TimeLapse(recipe)
     result = _watch(
-        run(*pictures, recipe, start=first, precision=model.get("precision")),
+        run(*pictures, recipe, start=first, precision=precision),
         preset,
         lapse.see if time_lapse else lambda step: None,
     )
@@ -159,6 +151,49 @@ def gallery(
     for preset in [preset for preset in chosen if isinstance(preset, Preset)]:
         result = last(_shown(gallery_module.render(preset, output), preset.name))
         console.print(f"{preset.name}: {summary(result.report)}")
+
+
+class Plan(NamedTuple):
+    """What to paint: the preset's name, the settings, and the precision of a result to repeat."""
+
+    preset: str
+    recipe: Recipe
+    precision: str | None = None
+
+
+def _begun(preset: str) -> Plan:
+    """From a preset. Raises `UnknownName`."""
+    return Plan(preset, get(preset).recipe)
+
+
+def _repeated(path: Path) -> Plan:
+    """From a saved picture or report, which may hold anything. Raises `Problem`."""
+    model = read_report(path)
+    if "method" in model:
+        method = _word(model, "method", path)
+        pick("method", method, all_methods())
+        raise BadSetting(
+            f"`{path}` was painted in one pass: use `python -m nst swap --method {method}` with "
+            "the settings in the file."
+        )
+    if "checkpoint" in model:
+        source = _word(model["checkpoint"], "from", path)
+        raise BadSetting(
+            f"`{path}` was painted in one pass: use `python -m nst fast` with the checkpoint "
+            f"{source} and the settings in the file."
+        )
+    recipe = Recipe.read(model["settings"])
+    preset = _word(model, "preset", path) if "preset" in model else DEFAULT
+    precision = _word(model, "precision", path) if "precision" in model else None
+    return Plan(preset, recipe, precision)
+
+
+def _word(tree: object, key: str, path: Path) -> str:
+    """The text under a key of a report. Raises `BadSetting` if there is none to print."""
+    found = tree.get(key) if isinstance(tree, Mapping) else None
+    if not isinstance(found, str) or not found.isprintable():
+        raise BadSetting(f"`{key}` in `{path}` is {shortened(found)}; it must be a name.")
+    return found
 
 
 def _changed(

@@ -1,10 +1,11 @@
 """Seconds and memory of a run before it starts, and the correction while it goes on."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from nst.backbones import CHANNELS, NETWORKS
-from nst.machine import PROBE_LAYERS, Calibration, calibration, free_memory
+from nst.machine import PROBE_LAYERS, Calibration, calibration, clock, free_memory
 from nst.names import Problem
 from nst.recipe import LARGEST, SMALLEST, Recipe, SwapSettings
 from nst.swap import ROUNDS
@@ -113,6 +114,22 @@ def refuse_if_too_large(
     raise TooLarge(f"{need} {advice}")
 
 
+def refuse_if_longer(
+    seconds: Callable[[], float], most: float, refusal: Callable[[str], Problem]
+) -> float:
+    """What `seconds` foresees on this machine. Raises the `refusal` of a sentence if above `most`.
+
+    It is asked again after the machine was measured once more: others may have used it the last
+    time.
+    """
+    if not seconds() <= most:
+        clock().renew()
+    foreseen = seconds()
+    if not foreseen <= most:
+        raise refusal(f"This would take about {duration(foreseen)}; the limit is {duration(most)}.")
+    return foreseen
+
+
 def _painting_pixels(recipe: Recipe, size: tuple[int, int], painting: tuple[int, int]) -> float:
     if not (recipe.reads_style or recipe.swaps):
         return 0.0
@@ -161,7 +178,9 @@ def describe(foreseen: Estimate) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`12 s`, `3 min 20 s`, `20 min` or `1 h 5 min`."""
+    """`12 s`, `3 min 20 s`, `20 min` or `1 h 5 min`; `forever` for what is not finite."""
+    if not math.isfinite(seconds):
+        return "forever"
     seconds = max(0, round(seconds))
     if seconds < 100:
         return f"{seconds} s"

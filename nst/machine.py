@@ -1,20 +1,22 @@
 """What this machine offers: device, processors, memory, and which precision is faster on it.
 
-A calibration is kept in the user's cache folder, and made again where the machine turns out to be
-faster than it says: the first may have been made while others used the machine. Precisions are
-chosen by timing: a processor without bfloat16 matrix instructions emulates them, slower than
-float32.
+A calibration foresees the seconds of a step. It is kept in the user's cache folder, and made again
+where it is implausible or this machine does not keep to it: it may have been made while others used
+the machine. Precisions are chosen by timing: a processor without bfloat16 matrix instructions
+emulates them, slower than float32.
 """
 
 import ctypes
 import json
+import math
 import os
 import platform
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -23,15 +25,37 @@ import torch
 from torch import Tensor
 
 from nst import __version__
-from nst.backbones import Backbone
+from nst.backbones import Backbone, bfloat16_works
 from nst.losses import gram_matrix, style_loss
+from nst.names import pick
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+GROUP = Path("/sys/fs/cgroup")  # where Linux tells a container's limits
+# Limit, use, counts, and which of these gives way to a run: versions 2 and 1 of control groups.
+MEMORY_FILES = (
+    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+    (
+        "memory/memory.limit_in_bytes",
+        "memory/memory.usage_in_bytes",
+        "memory/memory.stat",
+        "total_inactive_file",
+    ),
+)
+QUOTA_FILES = (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"))
+
 PROBE_SIDES = (128, 256)  # square pictures whose steps are timed
-REPEATS = 5  # of which the fastest counts: others may be using the machine
-CHECKS = 2  # steps by which a kept calibration is checked
-TOO_SLOW = 0.6  # share of the time it foresees in which they must not be done
 PROBE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+ROUNDS = (3, 12)  # of timing, at least and at most; the fastest counts …
+CONFIRMED = 1.1  # … once another step took no longer than so many times as long
+CHECKS = 2  # steps by which a kept calibration is checked
+KEPT_TO = (0.6, 2.5)  # shares of the time it foresees between which they must take
+FRESH = 60.0  # seconds for which a measurement is not made again
+MOST_PACE = 8.0  # times as fast or as slow as measured, that runs may make a machine
+PLAUSIBLE = {
+    "fixed": (1e-4, 10.0),
+    "per_pixel": (1e-10, 1e-3),
+    "float32_per_pixel": (1e-10, 1e-3),
+}
 
 
 @dataclass(frozen=True)
@@ -46,6 +70,26 @@ class Calibration:
     per_pixel: float
     float32_per_pixel: float
 
+    @property
+    def plausible(self) -> bool:
+        """Whether a machine may be like that: a kept calibration may hold anything."""
+        numbers = {name: getattr(self, name) for name in PLAUSIBLE}
+        return (
+            isinstance(self.precision, str)
+            and self.precision in PRECISIONS
+            and works(self.precision)
+            and all(type(number) in (int, float) for number in numbers.values())
+            and all(low <= numbers[name] <= high for name, (low, high) in PLAUSIBLE.items())
+        )
+
+    def step(self, side: int) -> float:
+        """Seconds of a step on a square picture."""
+        return self.fixed + self.per_pixel * side**2
+
+    def times(self, pace: float) -> "Calibration":
+        """Of a machine that takes `pace` times as long."""
+        return replace(self, **{name: pace * getattr(self, name) for name in PLAUSIBLE})
+
 
 def device() -> torch.device:
     """CUDA, then Apple's MPS, then the processor."""
@@ -56,18 +100,32 @@ def device() -> torch.device:
     return torch.device("cpu")
 
 
-def processors() -> int:
+def works(precision: str) -> bool:
+    """Whether this machine computes in it."""
+    return precision == "float32" or bfloat16_works(device())
+
+
+def nearest(precision: str) -> str:
+    """The precision itself, or float32 where this machine cannot compute in it.
+
+    Raises `UnknownName`.
+    """
+    pick("precision", precision, PRECISIONS)
+    return precision if works(precision) else "float32"
+
+
+def processors(group: Path = GROUP) -> int:
     """Processors that this process may use: the affinity mask, cut by a container's quota."""
     count = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
         count = len(os.sched_getaffinity(0))
-    with suppress(OSError, ValueError):
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        count = min(count, max(1, int(quota) // int(period)))
+    for names in QUOTA_FILES:
+        with suppress(OSError, ValueError, ZeroDivisionError):
+            words = [word for name in names for word in (group / name).read_text().split()]
+            quota, period = map(int, words)
+            if quota > 0:  # -1 stands for none
+                count = min(count, max(1, quota // period))
     return count
-
-
-_MEASURING = threading.Lock()  # a second visitor waits, and reads what the first measured
 
 
 @cache
@@ -94,69 +152,92 @@ def release() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def free_memory() -> int:
+def free_memory(group: Path = GROUP) -> int:
     """Bytes that a run may take: what the system, a container's limit or the GPU leaves."""
     if torch.cuda.is_available():
         return torch.cuda.mem_get_info()[0]
     free = psutil.virtual_memory().available
-    with suppress(OSError, ValueError, KeyError):
-        group = Path("/sys/fs/cgroup")
-        limit, used = (int((group / f"memory.{x}").read_text()) for x in ("max", "current"))
-        counts = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-        free = min(free, limit - used + int(counts["inactive_file"]))  # files give way to a run
+    for limit_name, used_name, counts_name, spare in MEMORY_FILES:
+        with suppress(OSError, ValueError, KeyError):
+            limit, used = (int((group / name).read_text()) for name in (limit_name, used_name))
+            lines = (group / counts_name).read_text().splitlines()
+            counts = dict(line.split() for line in lines)
+            free = min(free, limit - used + int(counts[spare]))
     return max(free, 0)
 
 
-@torch.enable_grad()
-def _probe(precision: str, side: int, repeats: int) -> float:
+def _stepper(precision: str, side: int) -> Callable[[], float]:
+    """Takes a step on a square picture, and tells its seconds. The first one is slower."""
     backbone = Backbone(dtype=PRECISIONS[precision], device=device())
     image = torch.full((1, 3, side, side), 128.0, device=device()).requires_grad_()
     targets: dict[str, Tensor] = {}
-    times = []
-    for _ in range(repeats + 1):
+
+    @torch.enable_grad()
+    def step() -> float:
         start = time.perf_counter()
         found = backbone.features(image, PROBE_LAYERS)
         if not targets:
-            targets = {name: gram_matrix(f.detach()) for name, f in found.items()}
+            targets.update((name, gram_matrix(f.detach())) for name, f in found.items())
         total = sum(style_loss(f, targets[name], "mean") for name, f in found.items())
         torch.autograd.grad(total, image)[0].sum().item()
-        times.append(time.perf_counter() - start)
-    return min(times[1:])
+        return time.perf_counter() - start
+
+    return step
 
 
-def measure() -> Calibration:
-    """Times a few steps, one to two seconds in all."""
-    prepare()
-    fixed, slope = _line("float32")
-    with suppress(RuntimeError, NotImplementedError, AttributeError):  # no bfloat16 here
-        fixed_narrow, slope_narrow = _line("bfloat16")
-        if slope_narrow < 0.9 * slope:
-            return Calibration("bfloat16", fixed_narrow, slope_narrow, slope)
-    return Calibration("float32", fixed, slope, slope)
-
-
-def _holds(found: Calibration) -> bool:
-    """Whether this machine is not much faster than a calibration says."""
-    prepare()
-    side = PROBE_SIDES[0]
-    foreseen = found.fixed + found.per_pixel * side**2
-    return _probe(found.precision, side, CHECKS) > TOO_SLOW * foreseen
+def _confirmed(times: Sequence[float]) -> bool:
+    """Whether the fastest time was reached twice, so that it is the machine's own."""
+    fastest, second, *_ = sorted(times)
+    return second <= CONFIRMED * fastest
 
 
 def _line(precision: str) -> tuple[float, float]:
     """Seconds of a step: a fixed part, and a part for each pixel."""
-    small, large = PROBE_SIDES
-    few, many = (_probe(precision, side, REPEATS) for side in PROBE_SIDES)
-    slope = max((many - few) / (large**2 - small**2), 1e-10)
-    return max(few - slope * small**2, 1e-4), slope
+    steps = [_stepper(precision, side) for side in PROBE_SIDES]
+    for step in steps:
+        step()
+    least, most = ROUNDS
+    times: list[list[float]] = [[] for _ in steps]
+    # In turn, so that what else the machine does slows both sizes.
+    for done in range(most):
+        if done >= least and all(map(_confirmed, times)):
+            break
+        for step, own in zip(steps, times, strict=True):
+            own.append(step())
+    (few, many), (small, large) = map(min, times), PROBE_SIDES
+    slope = (many - few) / (large**2 - small**2)
+    fixed = few - slope * small**2
+    return max(fixed, PLAUSIBLE["fixed"][0]), max(slope, PLAUSIBLE["per_pixel"][0])
+
+
+def measure(precision: str | None = None) -> Calibration:
+    """Times a few steps, about two seconds in all, for the given or the faster precision."""
+    prepare()
+    lines = {"float32": _line("float32")}
+    if works("bfloat16"):
+        with suppress(RuntimeError, NotImplementedError, AttributeError):  # a device without
+            lines["bfloat16"] = _line("bfloat16")
+    (_, exact), (_, narrow) = lines["float32"], lines.get("bfloat16", lines["float32"])
+    chosen = precision or ("bfloat16" if narrow < 0.9 * exact else "float32")
+    return Calibration(chosen, *lines[chosen], exact)
+
+
+def _holds(found: Calibration) -> bool:
+    """Whether this machine is about as fast as a calibration says."""
+    prepare()
+    step = _stepper(found.precision, PROBE_SIDES[0])
+    step()
+    share = min(step() for _ in range(CHECKS)) / found.step(PROBE_SIDES[0])
+    least, most = KEPT_TO
+    return least < share < most
 
 
 def _identity() -> str:
     name = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor()
     capability = torch.backends.cpu.get_cpu_capability()
-    amx = torch.cpu._is_amx_tile_supported()
-    versions = f"torch {torch.__version__}, nst {__version__}"
-    return f"{platform.machine()} {name} {capability} amx={amx} x{processors()}, {versions}"
+    amx, narrow = torch.cpu._is_amx_tile_supported(), works("bfloat16")
+    can = f"{capability} amx={amx} bfloat16={narrow} x{processors()}"
+    return f"{platform.machine()} {name} {can}, torch {torch.__version__}, nst {__version__}"
 
 
 def cache_folder() -> Path:
@@ -164,21 +245,86 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nst"
 
 
-@cache
-def calibration() -> Calibration:
-    """The measurement of this machine, from the user's cache folder where it holds."""
+def _recalled() -> Calibration | None:
+    """The calibration in the user's cache folder, if it is of this machine and holds."""
+    with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+        kept = json.loads((cache_folder() / "calibration.json").read_text())
+        found = Calibration(**kept["calibration"])
+        if kept["machine"] == _identity() and found.plausible and _holds(found):
+            return found
+    return None
+
+
+def _keep(measured: Calibration) -> None:
     folder = cache_folder()
-    path = folder / "calibration.json"
-    with _MEASURING:
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            kept = json.loads(path.read_text())
-            found = Calibration(**kept["calibration"])
-            if kept["machine"] == _identity() and _holds(found):
-                return found
-        measured = measure()
-        with suppress(OSError):  # a read-only home: measured again next time
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=folder, delete=False) as file:
-                json.dump({"machine": _identity(), "calibration": asdict(measured)}, file)
-            Path(file.name).replace(path)
+    with suppress(OSError):  # a read-only home: measured again next time
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=folder, delete=False) as file:
+            json.dump({"machine": _identity(), "calibration": asdict(measured)}, file)
+        Path(file.name).replace(folder / "calibration.json")
+
+
+class Clock:
+    """How fast this machine is: measured once, corrected by what runs took, measured anew if asked.
+
+    Threads may share it. The precision stays as it was first found, so that the same run gives the
+    same picture.
+    """
+
+    _measuring = threading.Lock()  # a second visitor waits, and reads what the first measured
+
+    def __init__(self) -> None:
+        """Knowing nothing yet."""
+        self._changing = threading.Lock()
+        self._measured: Calibration | None = None
+        self._pace = 1.0  # times as long as measured, that runs took
+        self._when = -math.inf  # of the last measurement in this process
+
+    def calibration(self) -> Calibration:
+        """What holds now."""
+        if self._measured is None:
+            with self._measuring:
+                if self._measured is None:
+                    self._measured = _recalled() or self._anew(None)
+        with self._changing:
+            return self._measured.times(self._pace)
+
+    def renew(self, age: float = FRESH) -> None:
+        """Measures again, unless that was done in the last `age` seconds."""
+        precision = self.calibration().precision
+        with self._measuring:
+            if time.monotonic() - self._when >= age:
+                measured = self._anew(precision)
+                with self._changing:
+                    self._measured, self._pace = measured, 1.0
+
+    def learn(self, used: Calibration, share: float) -> None:
+        """From steps that took `share` times as long as the calibration `used` foresaw.
+
+        The machine has shown that it can be so fast. Where it was slow, others may be using it,
+        and half of that is believed.
+        """
+        if not 0 < share < math.inf:
+            return
+        side = PROBE_SIDES[-1]
+        with self._changing:
+            seen = share * used.step(side) / (self._measured or used).step(side)
+            pace = seen if seen < self._pace else math.sqrt(seen * self._pace)
+            self._pace = min(max(pace, 1 / MOST_PACE), MOST_PACE)
+
+    def _anew(self, precision: str | None) -> Calibration:
+        measured = measure(precision)
+        self._when = time.monotonic()
+        _keep(measured)
         return measured
+
+
+@cache
+def clock() -> Clock:
+    """This process's."""
+    return Clock()
+
+
+def calibration() -> Calibration:
+    """What is known of this machine now: measured, and corrected by the runs of this process."""
+    return clock().calibration()

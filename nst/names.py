@@ -1,5 +1,6 @@
-"""Look-up by name, with the close match in the error."""
+"""Look-up by name, with the close match in the error, and how errors are worded."""
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import TypeVar
@@ -7,8 +8,29 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
+UNSEEN = ("Cc", "Cf", "Cs")  # categories of Unicode: control, format, half a character
+
+
+def printable(text: str) -> str:
+    """The text with its control characters written as escapes, such as `\\x1b`.
+
+    A terminal would obey them, and half a character cannot be printed at all.
+    """
+    return "".join(
+        c.encode("unicode_escape").decode() if unicodedata.category(c) in UNSEEN else c
+        for c in text
+    )
+
+
 class Problem(ValueError):
-    """What a user can mend; the message says what was wrong with which input, and what works."""
+    """What a user can mend; the message says what was wrong with which input, and what works.
+
+    It may quote what strangers wrote, so it never has control characters.
+    """
+
+    def __init__(self, message: str) -> None:
+        """With the sentence that users read."""
+        super().__init__(printable(message))
 
 
 class UnknownName(Problem):

@@ -5,8 +5,9 @@ means. Gatys et al. 2016, coarse to fine.
 """
 
 import math
+import statistics
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,13 +20,23 @@ from nst.backbones import MEAN_RGB, Backbone
 from nst.estimate import estimate, refuse_if_too_large
 from nst.images import cropped, fit, resized, to_picture, to_tensor
 from nst.losses import STYLE_LOSSES, content_loss, style_loss, total_variation
-from nst.machine import PRECISIONS, calibration, device, prepare, release
+from nst.machine import (
+    PRECISIONS,
+    PROBE_SIDES,
+    calibration,
+    clock,
+    device,
+    nearest,
+    prepare,
+    release,
+)
 from nst.recipe import BadSetting, OptimizerSettings, Recipe
 from nst.steps import Losses, Result, Step, Term, versions
 from nst.swap import swapped
 
 DIVERGED = 100.0  # times the least loss of a level …
 PATIENCE = 50  # … for more steps in a row than this, or at the level's end
+TELLING = 5  # steps of a level, at least, that tell how fast the machine is
 
 
 # What backbones read in one photo and one painting, for several runs on these two pictures.
@@ -61,21 +72,22 @@ def stylize(
     """Paint `photo` in the style of `painting`; the last step carries the result.
 
     `start` is the picture that `start.image = "picture"` begins with. `precision` is `float32` or
-    `bfloat16`; by default whichever this machine is faster with. The same pictures, recipe,
-    precision and machine give the same result, bit for bit. Runs on the same two pictures that
-    share a `memory` read each layer of them once.
+    `bfloat16`; by default whichever this machine is faster with. Where it cannot compute in that
+    one, it takes float32, with a warning in the result. The same pictures, recipe, precision and
+    machine give the same result, bit for bit. Runs on the same two pictures that share a `memory`
+    read each layer of them once.
 
-    Raises `BadSetting` if the recipe needs a start picture and has none, `TooLarge` if the run
-    would not fit the memory. A run whose numbers overflow ends early with the last good picture
-    and a warning in its result.
+    Raises `BadSetting` if the recipe needs a start picture and has none, `UnknownName` for a
+    precision that is none, `TooLarge` if the run would not fit the memory. A run whose numbers
+    overflow ends early with the last good picture and a warning in its result.
     """
     if recipe.start.image == "picture" and start is None:
         raise BadSetting("`start.image` is picture, but no start picture was given.")
     prepare()
-    precision = precision or calibration().precision
-    refuse_if_too_large(recipe, photo.size, painting.size, precision)
+    wanted = precision or calibration().precision
+    refuse_if_too_large(recipe, photo.size, painting.size, nearest(wanted))
     try:
-        yield from _Run(photo, painting, recipe, start, precision, memory).steps()
+        yield from _Run(photo, painting, recipe, start, wanted, memory).steps()
     finally:
         release()
 
@@ -113,10 +125,11 @@ class _Run:
     ) -> None:
         self.photo, self.painting, self.recipe, self.start = photo, painting, recipe, start
         self.memory = {} if memory is None else memory
-        self.precision = precision
+        self.precision = nearest(precision)
+        self.note = _other_precision(precision, self.precision)
         self.device = device()
         self.backbone = Backbone(
-            **recipe.backbone.model_dump(), dtype=PRECISIONS[precision], device=self.device
+            **recipe.backbone.model_dump(), dtype=PRECISIONS[self.precision], device=self.device
         )
         self.levels = [
             Level(number, size, iterations)
@@ -127,7 +140,8 @@ class _Run:
         self.history: list[Losses] = []
         self.seconds_by_level: list[float] = []
         self.began = time.perf_counter()
-        self.foreseen = estimate(recipe, photo.size, painting.size, precision)
+        self.machine = calibration()
+        self.foreseen = estimate(recipe, photo.size, painting.size, self.precision, self.machine)
 
     def steps(self) -> Iterator[Step]:
         image = self._beginning(self.levels[0])
@@ -230,7 +244,9 @@ class _Run:
         variable = image.clone().requires_grad_()
         optimizer = _optimizer(settings, variable)
         best, least, worse = image.clone(), math.inf, 0
+        times = []
         for index in range(level.iterations):
+            began = time.perf_counter()
             optimizer.param_groups[0]["lr"] = _learning_rate(
                 settings, index, level.iterations, variable.numel()
             )
@@ -249,11 +265,19 @@ class _Run:
             if settings.clamp:
                 with torch.no_grad():
                     variable.clamp_(0, 255)
+            times.append(time.perf_counter() - began)
             ends = index + 1 == level.iterations
             if not bool(variable.isfinite().all()) or (ends and worse):
                 yield losses, best, self._advice(len(self.history))
                 return
             yield losses, variable.detach(), ""
+        self._teach(level, times)
+
+    def _teach(self, level: Level, times: Sequence[float]) -> None:
+        """Corrects what is known of the machine, where steps are large and many enough to tell."""
+        if len(times) >= TELLING and math.prod(level.size) >= PROBE_SIDES[0] ** 2:
+            _, foreseen = self.foreseen.levels[level.number - 1]
+            clock().learn(self.machine, statistics.median(times) / foreseen)
 
     def evaluate(self, image: Tensor, targets: Targets) -> tuple[Tensor, Losses]:
         """The total, to differentiate, and what it consists of."""
@@ -313,9 +337,10 @@ class _Run:
             result=result,
         )
 
-    def _result(self, image: Tensor, warning: str) -> Result:
+    def _result(self, image: Tensor, problem: str) -> Result:
         seconds = time.perf_counter() - self.began
         done = len(self.history)
+        warning = f"{self.note} {problem}".strip()
         image = _enlarged(image, self.levels[-1].size)  # where it stopped on a coarse level
         report = {
             "settings": self.recipe.model_dump(),
@@ -324,7 +349,7 @@ class _Run:
             "seconds_per_iteration": round(seconds / done, 5),
             "seconds_by_level": [round(s, 3) for s in self.seconds_by_level],
             "iterations": done,
-            "complete": done == self.recipe.iterations and not warning,
+            "complete": done == self.recipe.iterations and not problem,
             "precision": self.precision,
             "device": str(self.device),
             "losses": {"first": self.history[0].as_dict(), "last": self.history[-1].as_dict()},
@@ -333,6 +358,15 @@ class _Run:
         }
         photo = resized(self.photo, self.levels[-1].size)
         return Result(to_picture(image), photo, report, tuple(self.history), warning)
+
+
+def _other_precision(wanted: str, taken: str) -> str:
+    if wanted == taken:
+        return ""
+    return (
+        f"This machine cannot compute in {wanted}, so {taken} was taken: the picture may differ a "
+        "little from one made in that."
+    )
 
 
 def _as_it_is(features: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ all read this module. A setting is named by its dotted path, such as `style.laye
 
 from collections.abc import Iterator, Mapping
 from functools import cache
+from reprlib import repr as shortened
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -420,4 +421,4 @@ def _sentences(
                 yield str(reason) if plain or not path else f"`{path}`: {reason}."
             case _:
                 wanted = problem["msg"].replace("Input should be", "it must be")
-                yield f"`{path}` is {problem['input']!r}: {wanted}."
+                yield f"`{path}` is {shortened(problem['input'])}: {wanted}."

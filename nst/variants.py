@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from nst.estimate import duration
+from nst.estimate import refuse_if_longer
 from nst.knobs import label, varied
 from nst.names import Problem
 from nst.painters import Painter, expected, find
@@ -145,14 +145,24 @@ def refuse_if_too_long(
     painting: tuple[int, int],
     most: float = MOST_SECONDS,
 ) -> float:
-    """The estimate in seconds. Raises `TooMuch` above `most`, with the size that would fit."""
-    total = sum(seconds(variants, photo, painting))
-    if total <= most:
-        return total
-    words = f"This would take about {duration(total)}; the limit is {duration(most)}."
+    """The estimate in seconds. Raises `TooMuch` above `most`, with the size that would fit.
+
+    No refusal rests on an old measurement of the machine.
+    """
+
+    def refusal(words: str) -> TooMuch:
+        return TooMuch(f"{words} {_advice(variants, photo, painting, most)}")
+
+    return refuse_if_longer(lambda: sum(seconds(variants, photo, painting)), most, refusal)
+
+
+def _advice(
+    variants: Sequence[Variant], photo: tuple[int, int], painting: tuple[int, int], most: float
+) -> str:
+    """Which size would take at most `most` seconds."""
     largest = max(variant.recipe.size for variant in variants)
     for size in range(largest - largest % 32, SMALLEST - 1, -32):
         smaller = [replace(v, recipe=v.recipe.but({"size": size})) for v in variants]
         if sum(seconds(smaller, photo, painting)) <= most:
-            raise TooMuch(f"{words} A size of {size} pixels would fit.")
-    raise TooMuch(f"{words} Choose fewer variants or fewer iterations.")
+            return f"A size of {size} pixels would fit."
+    return "Choose fewer variants or fewer iterations."

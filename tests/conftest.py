@@ -1,11 +1,16 @@
-"""Fixtures that several test files share: small bundled pictures, and what was painted of them."""
+"""Fixtures that several test files share: small bundled pictures, what was painted of them, and a
+processor without bfloat16, which the whole suite has with `NST_BFLOAT16=0` in the environment.
+"""
 
+import warnings
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
 import pytest
 import torch
 
 from nst import compare, presets
+from nst.backbones import bfloat16_works
 from nst.images import fit, open_picture, resized, to_tensor
 from nst.variants import axis, grid
 
@@ -41,3 +46,32 @@ def outcomes(photo, painting):
     second = replace(second, recipe=second.recipe.but({"start.image": "picture"}))
     *_, end = compare.run(photo, painting, [first, second, third])
     return end.outcomes
+
+
+@contextmanager
+def refused_by_torch():
+    """The operator that torch refuses on a processor without bfloat16 fails here, too."""
+
+    def refuse(*_):
+        raise RuntimeError("mkldnn_convolution: bf16 path needs the cpu support avx_ne_convert …")
+
+    with torch.library._scoped_library("mkldnn", "IMPL") as library, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Warning only once for all operators")
+        library.impl("_convolution_pointwise", refuse, "CPU")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def processor():
+    """This machine's, or one without bfloat16 if the environment says so."""
+    with nullcontext() if bfloat16_works() else refused_by_torch():
+        yield
+
+
+@pytest.fixture
+def without_bfloat16(monkeypatch):
+    """A processor without it, in this process and those that it starts."""
+    refusal = refused_by_torch() if bfloat16_works() else nullcontext()
+    monkeypatch.setenv("NST_BFLOAT16", "0")
+    with refusal:
+        yield

@@ -186,14 +186,17 @@ def test_features_know_nothing_of_the_zeros_beyond_the_edge(layer, monkeypatch):
     torch.testing.assert_close(narrow, nst.arbitrary._features(image, backbone, (layer,))[layer])
 
 
-def test_what_does_not_fit_the_memory_is_refused_with_a_size(cat, wave, monkeypatch):
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_what_does_not_fit_the_memory_is_refused_with_a_size(cat, wave, precision, monkeypatch):
+    known = replace(nst.arbitrary.calibration(), precision=precision)
+    monkeypatch.setattr(nst.arbitrary, "calibration", lambda: known)
     monkeypatch.setattr(nst.arbitrary, "free_memory", lambda: 10_000_000)
     with pytest.raises(TooLarge, match=r"A size of (\d+) fits") as caught:
         run(cat, wave, "wct", size=512)
     fitting = int(str(caught.value).split()[-2])
     with pytest.raises(TooLarge):  # three paintings are in memory together
         run(cat, [wave] * 3, "wct", size=fitting)
-    assert 64 < fitting < 512
+    assert 32 < fitting < 512
     assert max(run(cat, wave, "wct", size=fitting).picture.size) == fitting
 
 

@@ -1,6 +1,7 @@
 """The backbones against a plain network decoded straight from the bundled files."""
 
 import copy
+import types
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,14 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from nst import backbones
-from nst.backbones import ACTIVATIONS, NETWORKS, Backbone, convolution, layer_name
+from nst.backbones import (
+    ACTIVATIONS,
+    NETWORKS,
+    Backbone,
+    bfloat16_works,
+    convolution,
+    layer_name,
+)
 from nst.names import UnknownName
 from nst.torchvision_import import torchvision_models
 
@@ -222,6 +230,41 @@ def test_bfloat16_features_are_those_of_a_plain_network_to_two_digits(photo_tens
         assert found[name].dtype == torch.bfloat16
         error = (found[name].double() - expected[name]).norm() / expected[name].norm()
         assert error < 0.02, name
+
+
+def test_bfloat16_features_are_the_same_where_the_processor_has_no_instructions_for_it(
+    photo_tensor, decoded, without_bfloat16
+):
+    with pytest.raises(RuntimeError, match="needs the cpu support"):
+        torch.ops.mkldnn._convolution_pointwise(
+            torch.ones(1, 3, 4, 4, dtype=torch.bfloat16),
+            torch.ones(3, 3, 3, 3, dtype=torch.bfloat16),
+            None,
+            [1, 1],
+            [1, 1],
+            [1, 1],
+            1,
+            "relu",
+            [],
+            "",
+        )
+    test_bfloat16_features_are_those_of_a_plain_network_to_two_digits(photo_tensor, decoded)
+
+
+@pytest.mark.parametrize(
+    ("torch_says", "variable", "works"),
+    [(True, None, True), (True, "1", True), (True, "0", False), (False, None, False)],
+)
+def test_whether_bfloat16_works_is_known_from_torch_unless_it_is_forbidden(
+    torch_says, variable, works, monkeypatch
+):
+    monkeypatch.delenv("NST_BFLOAT16", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("NST_BFLOAT16", variable)
+    answer = types.SimpleNamespace(_is_mkldnn_bf16_supported=lambda: torch_says)
+    monkeypatch.setattr(torch.ops, "mkldnn", answer)
+    assert bfloat16_works() is works
+    assert bfloat16_works(torch.device("cuda")) is (variable != "0")
 
 
 def test_swapping_red_and_blue_changes_the_features(photo_tensor):

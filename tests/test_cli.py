@@ -144,6 +144,7 @@ def here(tmp_path, monkeypatch, photo):
     Path("notes.json").write_text("{}")
     Path("folder.png").mkdir()
     save_png(photo, "old.png", {"settings": {"size": 64, "sparkle": 1}})
+    Path("forged.json").write_text(json.dumps({"settings": {"\x1b[31m\ufeff": 1}}))
     return tmp_path
 
 
@@ -196,6 +197,7 @@ def never(*_, **__):
         (["--like", "notes.json"], ["`notes.json`", "no settings"]),
         (["--like", "missing.png"], ["`missing.png`"]),
         (["--like", "old.png"], ["setting `sparkle`"]),
+        (["--like", "forged.json"], [r"setting `\x1b[31m\ufeff`"]),
         (["--start", "missing.png"], ["`missing.png`", "does not exist"]),
         (["--report", "r.txt"], ["`r.txt`", ".json"]),
         (["--report", "nowhere/r.json"], ["`nowhere`"]),
@@ -208,6 +210,61 @@ def test_a_bad_option_is_refused_with_a_sentence(here, monkeypatch, options, wor
     message = refused("stylize", *PICTURES, "-o", "r.png", *options)
     assert [word for word in words if word not in message] == []
     assert not Path("r.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("forged", "words"),
+    [
+        ({"precision": 16}, ["`precision` in `f.json` is 16; it must be a name"]),
+        ({"precision": None}, ["`precision` in `f.json` is None"]),
+        ({"precision": ["bfloat16"]}, ["`precision` in `f.json` is ['bfloat16']"]),
+        ({"precision": {"a": [[1]] * 10**5}}, ["`precision` in `f.json` is {'a': [[1], "]),
+        ({"precision": "float16"}, ["Unknown precision `float16`", "`bfloat16`"]),
+        ({"precision": "float32\x1b[2J"}, [r"`precision` in `f.json` is 'float32\x1b[2J'"]),
+        ({"precision": "float32\nDone."}, [r"is 'float32\nDone.'"]),
+        ({"preset": 7}, ["`preset` in `f.json` is 7"]),
+        ({"preset": "qui\x07ck"}, [r"`preset` in `f.json` is 'qui\x07ck'"]),
+        ({"checkpoint": 3}, ["`from` in `f.json` is None"]),
+        ({"checkpoint": "mosaic"}, ["`from` in `f.json` is None"]),
+        ({"checkpoint": {}}, ["`from` in `f.json` is None"]),
+        ({"checkpoint": {"from": ["x"]}}, ["`from` in `f.json` is ['x']"]),
+        ({"checkpoint": {"from": "a\x9b"}}, [r"`from` in `f.json` is 'a\x9b'"]),
+        ({"checkpoint": {"from": "me/own:a.pth@main"}}, ["nst fast", "checkpoint me/own:a.pth"]),
+        ({"method": None}, ["`method` in `f.json` is None"]),
+        ({"method": "\x1b]0;"}, [r"`method` in `f.json` is '\x1b]0;'"]),
+        ({"method": "wtc"}, ["Unknown method `wtc`", "`wct`"]),
+        ({"method": "wct"}, ["nst swap --method wct"]),
+        ({"settings": 5}, ["must be a table"]),
+        ({"settings": {"size": "\x1b[1m"}}, [r"`size` is '\x1b[1m'"]),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
+)
+def test_a_forged_report_is_refused_and_its_control_characters_are_not_printed(
+    here, monkeypatch, forged, words
+):
+    monkeypatch.setattr(nst.cli, "run", never)
+    report = {"preset": DEFAULT, "settings": {}, **forged}
+    Path("f.json").write_text(json.dumps(report), "utf-8")
+    message = refused("stylize", *PICTURES, "-o", "r.png", "--like", "f.json")
+    assert [word for word in words if word not in message] == []
+    assert message.isprintable()
+    assert len(message) < 300
+
+
+def test_a_result_in_bfloat16_is_repeated_in_float32_where_that_is_all_there_is(
+    painted, tmp_path, without_bfloat16
+):
+    """As every picture of the gallery is."""
+    folder, _ = painted
+    kept = json.loads((folder / "r.json").read_text("utf-8")) | {"precision": "bfloat16"}
+    (tmp_path / "kept.json").write_text(json.dumps(kept), "utf-8")
+    like = ["--like", tmp_path / "kept.json", "--report", tmp_path / "again.json"]
+    done = run("stylize", *PICTURES, "-o", tmp_path / "again.png", *like)
+    again = json.loads((tmp_path / "again.json").read_text("utf-8"))
+    assert again["precision"] == "float32"
+    assert again["settings"] == kept["settings"]
+    assert "cannot compute in bfloat16, so float32 was taken" in again["warning"]
+    assert again["warning"] in done.stderr
 
 
 @pytest.mark.parametrize(

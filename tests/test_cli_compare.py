@@ -18,7 +18,7 @@ import nst.estimate
 import nst.reproduce
 import nst.variants
 from nst.images import read_report, save_png
-from nst.machine import Calibration
+from nst.machine import Calibration, Clock
 from nst.painters import Offer
 from nst.presets import get
 from nst.recipe import Recipe
@@ -224,6 +224,7 @@ def slow(monkeypatch):
     """A machine of known speed."""
     known = Calibration("float32", fixed=1e-3, per_pixel=4e-6, float32_per_pixel=4e-6)
     monkeypatch.setattr(nst.estimate, "calibration", lambda: known)
+    monkeypatch.setattr(Clock, "renew", lambda self: None)
 
 
 def test_what_takes_more_than_20_minutes_is_refused_with_a_size_that_fits(here, no_run, slow):

@@ -1,19 +1,22 @@
 """Forecasts of seconds and memory, and what is refused for lack of memory."""
 
+import math
 import re
 
 import pytest
 
 import nst.estimate
+import nst.machine
 from nst.estimate import (
     Estimate,
     TooLarge,
     describe,
     duration,
     estimate,
+    refuse_if_longer,
     refuse_if_too_large,
 )
-from nst.machine import Calibration
+from nst.machine import Calibration, Clock
 from nst.optimize import stylize
 from nst.recipe import LARGEST, Recipe
 
@@ -120,9 +123,63 @@ def test_the_engine_refuses_before_it_paints(monkeypatch, photo, painting):
         next(stylize(photo, painting, Recipe(size=2048), precision="float32"))
 
 
+# What would take too long
+
+
+class Watch:
+    """A machine whose estimate changes when it is measured again."""
+
+    def __init__(self, monkeypatch, before, after):
+        self.now, self.after, self.measured = before, after, 0
+        monkeypatch.setattr(nst.estimate, "clock", lambda: self)
+
+    def renew(self):
+        self.measured += 1
+        self.now = self.after
+
+    def seconds(self):
+        return self.now
+
+
+def refusal(words):
+    return TooLarge(f"{words} Smaller ones fit.")
+
+
+@pytest.mark.parametrize("seconds", [0.0, 9.9, 10.0])
+def test_what_is_short_enough_is_not_measured_again(seconds, monkeypatch):
+    watch = Watch(monkeypatch, seconds, 99.0)
+    assert refuse_if_longer(watch.seconds, 10.0, refusal) == seconds
+    assert watch.measured == 0
+
+
+def test_no_refusal_rests_on_an_old_measurement(monkeypatch):
+    watch = Watch(monkeypatch, 22.0, 7.8)
+    assert refuse_if_longer(watch.seconds, 10.0, refusal) == 7.8
+    assert watch.measured == 1
+
+
+@pytest.mark.parametrize("after", [10.1, 90.0, math.inf, math.nan])
+def test_what_takes_too_long_is_refused_by_the_new_measurement(after, monkeypatch):
+    watch = Watch(monkeypatch, math.nan, after)
+    said = rf"^This would take .*{duration(after)}; the limit is 10 s\. Smaller ones fit\.$"
+    with pytest.raises(TooLarge, match=said):
+        refuse_if_longer(watch.seconds, 10.0, refusal)
+    assert watch.measured == 1
+
+
+def test_the_clock_of_the_process_is_asked(monkeypatch):
+    asked = []
+    monkeypatch.setattr(Clock, "renew", lambda self: asked.append(self))
+    with pytest.raises(TooLarge):
+        refuse_if_longer(lambda: 11.0, 10.0, refusal)
+    assert asked == [nst.machine.clock()]
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
+        (math.inf, "forever"),
+        (math.nan, "forever"),
         (-3, "0 s"),
         (0.4, "0 s"),
         (12.4, "12 s"),

@@ -1,6 +1,6 @@
 import pytest
 
-from nst.names import UnknownName, pick, suggest
+from nst.names import Problem, UnknownName, pick, printable, suggest
 
 
 def test_suggest_offers_the_closest_name():
@@ -38,3 +38,19 @@ def test_pick_lists_the_names_where_none_is_close():
 
 def test_an_unknown_name_is_a_value_error():
     assert issubclass(UnknownName, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Größe 3\N{MULTIPLICATION SIGN}3 “x”", "Größe 3\N{MULTIPLICATION SIGN}3 “x”"),
+        ("\x1b[31mred", r"\x1b[31mred"),
+        ("two\nlines\r", r"two\nlines\r"),
+        ("\x9b\x00\x7f", r"\x9b\x00\x7f"),
+        ("left\u202eright", r"left\u202eright"),
+        ("\udcff", r"\udcff"),
+    ],
+)
+def test_control_characters_are_shown_as_escapes(text, shown):
+    assert printable(text) == shown
+    assert str(Problem(text)) == str(UnknownName(text)) == shown

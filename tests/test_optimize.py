@@ -1,10 +1,12 @@
 """Real runs of the engine: real weights and pictures, few pixels, few steps."""
 
 import gc
+import itertools
 import json
 import math
 import threading
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,9 +15,12 @@ from PIL import Image
 from safetensors.numpy import load_file
 from torch.nn import functional as F
 
+import nst.optimize
 from nst.backbones import MEAN_RGB, WEIGHTS, Backbone
 from nst.images import cropped, fit, resized
 from nst.losses import STYLE_LOSSES
+from nst.machine import Calibration, Clock, calibration, nearest, works
+from nst.names import UnknownName
 from nst.optimize import DIVERGED, PATIENCE, losses_of, stylize
 from nst.presets import get
 from nst.recipe import BadSetting, Recipe
@@ -105,7 +110,7 @@ def test_the_same_inputs_give_the_same_picture_bit_for_bit(photo, painting, prec
     one, two = (run(photo, painting, wanted, precision=precision) for _ in range(2))
     assert same(one.picture, two.picture)
     assert one.history == two.history
-    assert one.report["precision"] == precision
+    assert one.report["precision"] == nearest(precision)
 
 
 def test_both_precisions_agree_on_the_losses(photo, painting):
@@ -114,12 +119,37 @@ def test_both_precisions_agree_on_the_losses(photo, painting):
         run(photo, painting, wanted, precision=precision) for precision in ("float32", "bfloat16")
     )
     assert rough.history[0].total == pytest.approx(exact.history[0].total, rel=0.05)
-    assert rough.history[0].total != exact.history[0].total
+    assert (rough.history[0].total != exact.history[0].total) is works("bfloat16")
+
+
+def test_without_bfloat16_a_run_that_wants_it_takes_float32_and_says_so(
+    photo, painting, without_bfloat16
+):
+    exact, taken = (
+        run(photo, painting, recipe(), precision=precision) for precision in ("float32", "bfloat16")
+    )
+    assert same(exact.picture, taken.picture)
+    assert taken.warning == taken.report["warning"]
+    assert "cannot compute in bfloat16, so float32 was taken" in taken.warning
+    assert taken.report["precision"] == "float32"
+    assert taken.report["complete"]
+    assert exact.warning == ""
+
+
+def test_both_warnings_of_a_run_are_said(photo, painting, without_bfloat16):
+    wanted = recipe(normalization="sum", style__weight=1e12, style__layers="conv3_1=1e12")
+    result = run(photo, painting, wanted, precision="bfloat16")
+    assert "cannot compute in bfloat16" in result.warning
+    assert "grew out of range" in result.warning
+    assert not result.report["complete"]
+
+
+def test_an_unknown_precision_is_refused_with_the_closest(photo, painting):
+    with pytest.raises(UnknownName, match=r"Unknown precision `float23`.*`float32`"):
+        run(photo, painting, recipe(), precision="float23")
 
 
 def test_by_default_the_machines_faster_precision_is_used(photo, painting):
-    from nst.machine import calibration
-
     result = run(photo, painting, recipe(pyramid__iterations=[1]), precision=None)
     assert result.report["precision"] == calibration().precision
 
@@ -786,3 +816,39 @@ def test_a_known_run_still_gives_the_known_picture(photo, painting):
     means = np.asarray(result.picture.resize((4, 4), Image.Resampling.BOX), float)
     assert np.abs(means - GOLDEN_MEANS).max() <= 1
     assert result.history[-1].total == pytest.approx(GOLDEN_LOSS, rel=0.01)
+
+
+# What runs tell of the machine
+
+
+@pytest.fixture
+def learned(monkeypatch):
+    """What the clock hears from runs on a machine that is foreseen to take 4 s a step, of a watch
+    that goes on by a second whenever somebody looks: the calibration in use, the share of its time.
+    """
+    slow = Calibration("float32", fixed=4.0, per_pixel=1e-10, float32_per_pixel=1e-10)
+    heard, watch = [], itertools.count()
+    monkeypatch.setattr(nst.optimize, "calibration", lambda: slow)
+    monkeypatch.setattr(nst.optimize, "time", SimpleNamespace(perf_counter=lambda: next(watch)))
+    monkeypatch.setattr(Clock, "learn", lambda self, used, share: heard.append((used, share)))
+    yield heard
+    assert all(used == slow for used, _ in heard)
+
+
+def test_each_large_level_of_a_run_tells_how_fast_its_steps_were(photo, painting, learned):
+    sides = recipe(size=256, pyramid__scales=[0.25, 0.75, 1], pyramid__iterations=[6, 6, 5])
+    result = run(photo.crop((0, 0, 32, 32)), painting, sides)
+    assert [share for _, share in learned] == pytest.approx([0.25, 0.25], rel=0.01)
+    assert result.report["iterations"] == 17
+
+
+def test_too_few_steps_tell_nothing_of_the_machine(photo, painting, learned):
+    run(photo.crop((0, 0, 32, 32)), painting, recipe(size=128, pyramid__iterations=[4]))
+    assert learned == []
+
+
+def test_what_a_reader_does_between_steps_is_no_time_of_the_machine(photo, painting, learned):
+    for _ in stylize(photo.crop((0, 0, 32, 32)), painting, recipe(size=128), precision="float32"):
+        for _ in range(100):
+            nst.optimize.time.perf_counter()
+    assert [share for _, share in learned] == pytest.approx([0.25], rel=0.01)

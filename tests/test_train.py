@@ -19,6 +19,7 @@ import nst.course
 import nst.train
 from nst.backbones import Backbone
 from nst.course import BadTraining, Crops, Fleet, find_photos
+from nst.formats import NAMES
 from nst.images import fit, resized, to_tensor
 from nst.machine import calibration
 from nst.networks import TransformerNetwork
@@ -99,7 +100,12 @@ def test_pictures_are_found_in_folders_below_and_bad_ones_counted(folder, tmp_pa
     (tmp_path / "notes.txt").write_text("no picture, and not one by its name")
     found = find_photos(tmp_path)
     assert len(found.paths) == 21
-    assert found.skipped == 3
+    assert found.faults == {
+        "is damaged or incomplete and cannot be read.": 1,
+        "is empty.": 1,
+        f"is not a picture. {NAMES} works.": 1,
+    }
+    assert found.unusable.startswith("3 could not be used (1: is ")
     assert {path.name for path in found.paths} >= {"00.png", "one.JPG"}
     assert list(found.paths) == sorted(found.paths)
 
@@ -111,7 +117,8 @@ def test_too_few_photos_are_refused_with_a_sentence(count, folder, tmp_path):
     (tmp_path / "text.jpg").write_text("not a picture")
     with pytest.raises(BadTraining) as caught:
         find_photos(tmp_path)
-    assert f"has {count} usable pictures (1 could not be read)" in str(caught.value)
+    said = f"has {count} usable pictures, 1 could not be used (1: is not a picture"
+    assert said in str(caught.value)
     assert "at least 16" in str(caught.value)
 
 
@@ -542,9 +549,9 @@ def test_a_state_of_another_training_is_refused(changed, painting, photos, tmp_p
     picture = painting.rotate(180) if changed == "painting" else painting
     given = photos
     if changed == "order":
-        given = nst.course.Photos(photos.paths[::-1], 0)
+        given = nst.course.Photos(photos.paths[::-1])
     if changed == "fewer photos":
-        given = nst.course.Photos(photos.paths[1:], 0)
+        given = nst.course.Photos(photos.paths[1:])
     with pytest.raises(BadTraining, match=r"other pictures or other settings"):
         steps(picture, given, made, 1, state=tmp_path / "a.state")
 
@@ -668,16 +675,9 @@ def test_a_batch_that_the_processes_cannot_share_is_refused(painting, photos):
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
-    """A cache folder whose calibration says float32, and is too fast to be doubted."""
+    """A cache folder with a calibration of one thread, for float32."""
     folder = tmp_path_factory.mktemp("cache")
-    code = (
-        "import json, os; from pathlib import Path; from nst import machine;"
-        "kept = {'precision': 'float32', 'fixed': 1e-4, 'per_pixel': 1e-9,"
-        " 'float32_per_pixel': 1e-9};"
-        "path = Path(os.environ['XDG_CACHE_HOME'], 'nst', 'calibration.json');"
-        "path.parent.mkdir();"
-        "path.write_text(json.dumps({'machine': machine._identity(), 'calibration': kept}))"
-    )
+    code = "from nst.machine import calibration; assert calibration().precision == 'float32'"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment(folder), check=True)
     return folder
 
@@ -685,6 +685,7 @@ def cache(tmp_path_factory):
 def environment(cache):
     return os.environ | {
         "XDG_CACHE_HOME": str(cache),
+        "NST_BFLOAT16": "0",
         "CUDA_VISIBLE_DEVICES": "",
         "OMP_NUM_THREADS": "1",
     }

@@ -7,7 +7,7 @@ import pytest
 
 import nst.estimate
 from nst.estimate import estimate
-from nst.machine import Calibration
+from nst.machine import Calibration, Clock
 from nst.names import UnknownName
 from nst.presets import all_presets, get
 from nst.recipe import BadSetting
@@ -222,9 +222,10 @@ def test_changes_are_enough_to_make_a_variant_of_its_preset(text):
 
 @pytest.fixture(autouse=True)
 def machine(monkeypatch):
-    """One of known speed."""
+    """One of known speed, which is the same however often it is measured."""
     known = Calibration("float32", fixed=1e-3, per_pixel=4e-6, float32_per_pixel=4e-6)
     monkeypatch.setattr(nst.estimate, "calibration", lambda: known)
+    monkeypatch.setattr(Clock, "renew", lambda self: None)
 
 
 def test_the_seconds_include_the_measuring():
@@ -262,6 +263,18 @@ def test_a_refusal_names_the_largest_size_that_fits(variants, share):
     assert refuse_if_too_long(resized(variants, size), *SIZES, most) <= most
     with pytest.raises(TooMuch):
         refuse_if_too_long(resized(variants, size + 32), *SIZES, most)
+
+
+def test_a_comparison_is_measured_again_before_it_is_refused(monkeypatch):
+    variants = grid(BASELINE.name, [seeds(3)], 64)
+    slow, most = sum(seconds(variants, *SIZES)), 0.5 * sum(seconds(variants, *SIZES))
+    fast = Calibration("float32", fixed=1e-4, per_pixel=4e-7, float32_per_pixel=4e-7)
+
+    def renew(self):
+        monkeypatch.setattr(nst.estimate, "calibration", lambda: fast)
+
+    monkeypatch.setattr(Clock, "renew", renew)
+    assert refuse_if_too_long(variants, *SIZES, most) < 0.2 * slow
 
 
 def test_where_no_size_fits_fewer_are_advised():
