@@ -24,6 +24,8 @@ from nst.networks import CENTER, SPREAD, UPSAMPLINGS, TransformerNetwork
 NOTES_KEY = "nst"  # of the metadata entry that carries our notes, as JSON
 OURS = "nst"
 OURS_IN = "centered"  # the color range of our own files
+DEEPEST = 20  # tables and lists inside one another, of notes
+MOST_NUMBERS = 25_000_000  # of all weights; full-width networks have 1.7 million
 NO_WEIGHTS = "`{}` is no weights file. Safetensors, PyTorch and ONNX work."
 State = dict[str, Tensor]
 
@@ -167,6 +169,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if not path.is_file():
         raise BadCheckpoint(f"`{path}` does not exist or is not a file.")
     state, notes = _reader(path)(path)
+    _refuse_if_too_many(state, path)
     state = _plain(state)
     try:
         if "down.0.kernel" in state:
@@ -195,14 +198,33 @@ def _reader(path: Path) -> Callable[[Path], tuple[State, Mapping[str, Any]]]:
 def _read_safetensors(path: Path) -> tuple[State, Mapping[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
-            notes = json.loads((file.metadata() or {}).get(NOTES_KEY, "{}"))
-            if not isinstance(notes, dict):
-                raise BadCheckpoint(f"`{path.name}` has notes that are no table.")
+            notes = _notes((file.metadata() or {}).get(NOTES_KEY, "{}"))
             return {name: file.get_tensor(name) for name in file.keys()}, notes  # noqa: SIM118
-    except BadCheckpoint:
-        raise
+    except BadCheckpoint as error:
+        raise BadCheckpoint(f"`{path.name}` has notes that {error}.") from error
     except (SafetensorError, ValueError) as error:
         raise BadCheckpoint(f"`{path.name}` is damaged or incomplete: {error}.") from error
+
+
+def _notes(text: str) -> Mapping[str, Any]:
+    """A table from JSON. Raises `BadCheckpoint` and `ValueError`."""
+    try:
+        notes = json.loads(text)
+    except RecursionError:
+        raise BadCheckpoint("are nested too deeply") from None
+    if not isinstance(notes, dict):
+        raise BadCheckpoint("are no table")
+    if _deeper(notes, DEEPEST):
+        raise BadCheckpoint("are nested too deeply")
+    return notes
+
+
+def _deeper(value: object, most: int) -> bool:
+    """Whether more than `most` tables and lists are inside one another."""
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return most == 0 or any(_deeper(part, most - 1) for part in inner)
 
 
 def _read_torch(path: Path) -> tuple[State, Mapping[str, Any]]:
@@ -266,14 +288,29 @@ def _is_weight(tensor: Any) -> bool:
     return len(tensor.dims) in (1, 4) and tensor.data_type in floats and tensor.dims[0] > 2
 
 
+def _refuse_if_too_many(state: Mapping[str, Any], path: Path) -> None:
+    """Before any is copied: a few stored numbers may stand for very many."""
+    numbers = sum(value.numel() for value in state.values() if _is_dense(value))
+    if numbers > MOST_NUMBERS:
+        raise BadCheckpoint(
+            f"`{path.name}` holds {numbers / 1e6:.0f} million numbers; style networks have "
+            f"{MOST_NUMBERS / 1e6:.0f} million at most."
+        )
+
+
 def _plain(state: Mapping[str, Any]) -> State:
     """Without `module.` and what old instance normalizations kept but never used."""
     dropped = re.compile(r"(running_mean|running_var|num_batches_tracked)$")
     return {
         name.removeprefix("module."): value.float()
         for name, value in state.items()
-        if isinstance(name, str) and isinstance(value, Tensor) and not dropped.search(name)
+        if isinstance(name, str) and _is_dense(value) and not dropped.search(name)
     }
+
+
+def _is_dense(value: Any) -> bool:
+    """Whether it is a tensor whose numbers are all there."""
+    return isinstance(value, Tensor) and value.layout is torch.strided and not value.is_meta
 
 
 def _recognized(state: State) -> str:
@@ -367,5 +404,7 @@ def _filled(state: State, colors: Colors, upsampling: str) -> TransformerNetwork
             raise BadCheckpoint(f"`{name}` has the shape {found}; {fits} would fit.")
     ours = colors == COLORS[OURS_IN]  # folding would change the last bits
     state = state if ours else _centered(state, colors)
+    if strange := next((name for name in state if not state[name].isfinite().all()), None):
+        raise BadCheckpoint(f"`{strange}` holds numbers that are not finite.")
     network.load_state_dict({name: value.clone() for name, value in state.items()}, assign=True)
     return network.to(memory_format=torch.channels_last).eval()

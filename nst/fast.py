@@ -18,7 +18,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from nst.checkpoints import training_cost
+from nst.checkpoints import BadCheckpoint, training_cost
 from nst.color import with_colors_of
 from nst.hub import Loaded
 from nst.images import fit, resized
@@ -50,7 +50,7 @@ def stylize(photo: Image.Image, loaded: Loaded, settings: FastSettings) -> Itera
     """Paint `photo` with a network. The only step carries the result.
 
     A size above the photo's own enlarges it. The same picture, checkpoint, settings and machine
-    give the same result, bit for bit.
+    give the same result, bit for bit. Raises `BadCheckpoint` if the network's numbers overflow.
     """
     prepare()
     precision = calibration().precision
@@ -99,7 +99,12 @@ def painted(photo: Image.Image, network: TransformerNetwork, dtype: torch.dtype)
 
 
 def _bytes(image: Tensor) -> Tensor:
-    """(1, 3, H, W) in 0..255 as (H, W, 3) bytes on the processor."""
+    """(1, 3, H, W) in 0..255 as (H, W, 3) bytes on the processor. Raises `BadCheckpoint`."""
+    if not bool(image.isfinite().all()):
+        raise BadCheckpoint(
+            "The network's numbers overflow on this photo, so that it cannot paint it. Another "
+            "checkpoint works."
+        )
     return image[0].clamp_(0, 255).round_().to(torch.uint8).permute(1, 2, 0).contiguous().cpu()
 
 

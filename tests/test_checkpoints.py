@@ -638,18 +638,92 @@ def test_what_does_not_fit_our_layout_is_named(damage, words, tmp_path):
     assert [word for word in words if word not in text] == [], text
 
 
+def nested(depth):
+    """A list in a list in a list …"""
+    return [nested(depth - 1)] if depth else 1
+
+
 @pytest.mark.parametrize(
     ("notes", "words"),
     [
         ({"colors": "centred"}, ["`centred`", "`centered`"]),
         ({"upsampling": "nearset"}, ["`nearset`", "`nearest`"]),
-        (["a list"], ["`w.safetensors`"]),
+        (["a list"], ["`w.safetensors`", "notes that are no table"]),
+        ({"style": nested(20)}, ["notes that are nested too deeply"]),
+        ({"style": [1, {"a": nested(18)}]}, ["notes that are nested too deeply"]),
     ],
 )
 def test_notes_that_cannot_be_used_are_named(notes, words, tmp_path):
-    path = tmp_path / "w.safetensors"
+    text = refusal(with_notes(json.dumps(notes), tmp_path / "w.safetensors"))
+    assert [word for word in words if word not in text] == [], text
+
+
+def with_notes(text, path):
+    """A file of ours with other notes."""
     state = {name: value.contiguous() for name, value in ours().state_dict().items()}
-    safetensors.torch.save_file(state, path, {NOTES_KEY: json.dumps(notes)})
+    safetensors.torch.save_file(state, path, {NOTES_KEY: text})
+    return path
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":'], ids=["lists", "tables"])
+def test_notes_too_deep_to_be_read_are_refused(opening, tmp_path):
+    depth = 100_000
+    path = with_notes('{"style": ' + opening * depth, tmp_path / "w.safetensors")
+    assert "notes that are nested too deeply" in refusal(path)
+
+
+def test_notes_as_deep_as_those_of_our_own_trainings_come_back(tmp_path):
+    notes = {"training": {"settings": nested(17)}}
+    path = with_notes(json.dumps(notes), tmp_path / "w.safetensors")
+    assert load_checkpoint(path).notes == notes
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("name", ["kernel", "bias", "blocks.1.second.shift"])
+def test_a_weight_that_is_no_finite_number_is_refused(name, number, tmp_path):
+    state = ours().state_dict()
+    state[name][(-1,) * state[name].dim()] = number
+    for write, file in ((as_safetensors, "w.safetensors"), (as_torch, "w.pth")):
+        assert f"`{name}` holds numbers that are not finite" in refusal(
+            write(state, tmp_path / file)
+        )
+
+
+@pytest.mark.parametrize("layout", ["pytorch-examples", "gordicaleksa", "rrmina"])
+def test_a_foreign_weight_that_is_no_finite_number_is_refused(layout, tmp_path):
+    theirs = foreign(layout)
+    with torch.no_grad():
+        next(p for p in theirs.parameters() if p.dim() == 4)[0, 0, 0, 0] = math.nan
+    path = as_torch(theirs.state_dict(), tmp_path / "w.pth")
+    assert "`down.0.kernel` holds numbers that are not finite" in refusal(path)
+
+
+def test_an_export_with_a_weight_that_is_no_finite_number_is_refused(tmp_path):
+    theirs = foreign("pytorch-examples")
+    with torch.no_grad():
+        theirs.deconv3.conv2d.bias[1] = math.inf
+    path = save_onnx(exported(theirs, numbered()), tmp_path / "w.onnx")
+    assert "`bias` holds numbers that are not finite" in refusal(path)
+
+
+def test_a_weight_that_only_grows_out_of_range_in_our_units_is_refused(tmp_path):
+    theirs = foreign("gordicaleksa")
+    with torch.no_grad():
+        theirs.up3.conv2d.bias[0] = 3e38
+    assert "not finite" in refusal(as_torch(theirs.state_dict(), tmp_path / "w.pth"))
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (torch.zeros(8).to_sparse(), ["`down.0.scale` is missing"]),
+        (torch.zeros(8, device="meta"), ["`down.0.scale` is missing"]),
+        (torch.zeros((), dtype=torch.float16).expand(10**6, 10**6), ["1000000 million numbers"]),
+    ],
+    ids=["sparse", "without numbers", "one for very many"],
+)
+def test_numbers_that_are_not_all_there_are_no_weights(value, words, tmp_path):
+    path = as_torch({**ours().state_dict(), "down.0.scale": value}, tmp_path / "w.pth")
     text = refusal(path)
     assert [word for word in words if word not in text] == [], text
 

@@ -13,7 +13,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 import nst.fast
-from nst.checkpoints import save_checkpoint
+from nst.checkpoints import BadCheckpoint, save_checkpoint
 from nst.fast import FastSettings, painted, stylize
 from nst.hub import load_file
 from nst.machine import Calibration
@@ -422,3 +422,14 @@ def test_nothing_is_computed_before_the_step_is_asked_for(checkpoint, large, mon
     steps = stylize(large(50, 41), checkpoint, FastSettings())
     with pytest.raises(AssertionError, match="it began"):
         next(steps)
+
+
+@pytest.mark.parametrize("bands", [False, True])
+def test_a_network_whose_numbers_overflow_is_refused(bands, large, monkeypatch):
+    if bands:
+        in_bands(monkeypatch, 16, 64)
+    made = network()
+    with torch.no_grad():
+        made.down[0].kernel.fill_(3e38)
+    with pytest.raises(BadCheckpoint, match="overflow on this photo"):
+        painted(large(64, 48), made, torch.float32)
