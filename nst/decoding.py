@@ -1,5 +1,7 @@
 """Pictures as browsers show them, decoded in bounded memory."""
 
+import ctypes
+import platform
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -17,7 +19,8 @@ from nst.limits import DecodingBudget, Limits
 from nst.names import Problem
 from nst.profiles import SRGB, to_srgb
 
-DECODING = DecodingBudget(64_000_000)  # of the process; decoders need up to 16 bytes a pixel
+DECODING = DecodingBudget(64_000_000)  # of the process; decoders need 8 to 16 bytes a pixel
+LARGE = 16_000_000  # pixels
 SHORT = 3  # EXIF's number for 16 bits
 BAND_PIXELS = 2**20  # whose colors are changed at once
 TURNS = {
@@ -72,7 +75,17 @@ def decoded(path: Path, longest: int, limits: Limits) -> Image.Image:
             megapixels = f"{most // 10**6} megapixels"
             raise UnusablePicture(path, f"has too many pixels; the limit is {megapixels}.")
         with DECODING.hold(held):
-            return _shown(picture, longest)
+            shown = _shown(picture, longest)
+            del picture
+            if held >= LARGE:
+                _give_back()
+            return shown
+
+
+def _give_back() -> None:
+    """The C library keeps the memory that a thread has freed to that thread."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _in_one_scan(jpeg: BinaryIO) -> bool:

@@ -13,11 +13,11 @@ from PIL import (
     JpegImagePlugin,
     PngImagePlugin,
     TiffImagePlugin,
-    WebPImagePlugin,
 )
 from PIL.ImageFile import ImageFile
 
 from nst import png, profiles
+from nst.webp import LateWebP
 
 HEAD_BYTES = 512
 BOXES_BYTES = 4096
@@ -35,12 +35,6 @@ def _png(file: BinaryIO) -> ImageFile:
     if "transparency" in picture.info and not isinstance(picture.info["transparency"], bytes):
         depth = notes[b"IHDR"][8]
         picture.info["transparency"] = _of_depth(picture.info["transparency"], picture.mode, depth)
-    return picture
-
-
-def _webp(file: BinaryIO) -> ImageFile:
-    picture = WebPImagePlugin.WebPImageFile(file)
-    picture.info.pop("exif", None)  # whose orientation browsers ignore
     return picture
 
 
@@ -91,7 +85,7 @@ def _format(name: str, beginning: bytes, opener: Callable[[BinaryIO], ImageFile]
 FORMATS = (
     _format("JPEG", rb"\xff\xd8\xff", JpegImagePlugin.jpeg_factory),
     _format("PNG", rb"\x89PNG\r\n\x1a\n", _png),
-    _format("WebP", rb"RIFF....WEBP", _webp),
+    _format("WebP", rb"RIFF....WEBP", LateWebP),
     _format(
         "AVIF",
         rb"....ftyp(avi[fs]|(mif1|msf1).{4}(.{4}){0,9}?avi[fs])",

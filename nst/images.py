@@ -15,9 +15,7 @@ from nst import __version__
 from nst.decoding import BadPicture, UnusablePicture, decoded
 from nst.files import reason, whole
 from nst.formats import NAMES, SUFFIXES
-from nst.limits import OWN_FILE, UPLOAD, Limits
-
-__all__ = ["OWN_FILE", "UPLOAD", "BadPicture", "Limits", "UnusablePicture"]
+from nst.limits import UPLOAD, Limits
 
 MOST_BYTES = UPLOAD.bytes
 WORKING_SIDE = 2048  # long side of an opened picture; no run is larger
