@@ -12,7 +12,7 @@ from nst.decoders import Decoder
 from nst.fast import painted
 from nst.files import whole
 from nst.hub import Loaded
-from nst.images import fit, open_picture, resized
+from nst.images import fit, open_picture, resized, save_picture
 from nst.machine import PRECISIONS, calibration
 from nst.names import Problem
 from nst.networks import TransformerNetwork
@@ -82,8 +82,7 @@ def write(loaded: Loaded, repository: str, license_name: str, folder: Path) -> N
     with whole(folder / loaded.path.name) as new:
         shutil.copyfile(loaded.path, new)
     for name, picture in pictures.items():
-        with whole(folder / name) as new:
-            picture.save(new, quality=90)
+        save_picture(picture, folder / name, quality=90)
     with whole(folder / CARD_FILE) as new:
         new.write_text(_text(loaded, repository, license_name), "utf-8")
 

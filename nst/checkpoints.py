@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from nst.files import whole
 from nst.names import Problem, pick
 from nst.networks import CENTER, SPREAD, UPSAMPLINGS, TransformerNetwork
 
@@ -136,9 +137,8 @@ def write_weights(network: nn.Module, path: Path, notes: Mapping[str, Any]) -> N
         name: value.detach().to("cpu", torch.float16).contiguous()
         for name, value in network.state_dict().items()
     }
-    new = path.with_name(path.name + ".new")
-    new.write_bytes(save(state, {NOTES_KEY: json.dumps(notes, ensure_ascii=False)}))
-    new.replace(path)
+    with whole(path) as new:
+        new.write_bytes(save(state, {NOTES_KEY: json.dumps(notes, ensure_ascii=False)}))
 
 
 NOTHING: Mapping[str, Any] = {"style": "", "iterations": 0, "seconds": 0.0}

@@ -13,6 +13,7 @@ import typer
 from nst import cli_compare, cli_measures, cli_networks, cli_swap, cli_training, hub
 from nst import gallery as gallery_module
 from nst.estimate import describe, duration, estimate
+from nst.files import whole
 from nst.images import read_report, save_png, save_time_lapse
 from nst.machine import nearest
 from nst.methods import MethodPreset, all_methods
@@ -107,7 +108,8 @@ def stylize(
     kept = report(result, preset, _label(photo), _label(painting))
     save_png(result.picture, output, kept)
     if report_file:
-        report_file.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        with whole(report_file) as new:
+            new.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", "utf-8")
     if time_lapse:
         lapse.add(result.picture)
         save_time_lapse(lapse.frames, time_lapse)

@@ -20,6 +20,7 @@ from nst.course import Fleet, Photos, TrainingStep, find_photos, fleet
 from nst.decoders import load_decoder, save_decoder
 from nst.estimate import duration
 from nst.files import longer, whole
+from nst.images import save_picture
 from nst.machine import device
 from nst.outputs import loss_line
 from nst.presets import paintings
@@ -201,8 +202,7 @@ class _Keeper:
         step.save(self.output.with_suffix(".state"))
         notes = {**self.notes, "training": step.report()}
         self.write(step.network, self.output, notes)
-        with whole(self.output.with_suffix(".png")) as new:
-            self.samples(step.network).save(new)
+        save_picture(self.samples(step.network), self.output.with_suffix(".png"))
 
 
 def _follow(

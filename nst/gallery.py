@@ -10,7 +10,7 @@ import torch
 from nst import arbitrary, fast
 from nst.files import whole
 from nst.hub import Entry, Loaded, load
-from nst.images import fit, open_picture, resized, to_tensor
+from nst.images import fit, open_picture, resized, save_picture, to_tensor
 from nst.machine import device
 from nst.methods import MethodPreset
 from nst.objective import Objective
@@ -96,8 +96,7 @@ def _save(preset: Preset, result: Result, folder: Path) -> None:
 def _write(result: Result, kept: Mapping[str, Any], path: Path) -> None:
     """The picture, and what is known of it beside it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as new:
-        result.picture.save(new, quality=90, method=6)
+    save_picture(result.picture, path, quality=90, method=6)
     text = json.dumps(kept, indent=1, ensure_ascii=False)
     with whole(path.with_suffix(".json")) as new:
         new.write_text(text + "\n", "utf-8")

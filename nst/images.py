@@ -1,6 +1,7 @@
 """Files to pictures to tensors and back. `open_picture` is the only decoder of uploads."""
 
 import errno
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -104,8 +105,24 @@ def to_picture(image: Tensor) -> Image.Image:
     return Image.fromarray(array.cpu().numpy())
 
 
+def save_picture(picture: Image.Image, path: str | Path, **options: Any) -> None:
+    """A file in the format of its suffix; `options` are those of `PIL.Image.Image.save`.
+
+    Raises `BadOutput` where the system refuses to write.
+    """
+    kind = Image.registered_extensions()[Path(path).suffix.lower()]
+    # In memory first: Pillow overlooks that a disk has taken only a part of what it wrote.
+    encoded = io.BytesIO()
+    picture.save(encoded, format=kind, **options)
+    with whole(path) as new:
+        new.write_bytes(encoded.getbuffer())
+
+
 def save_png(picture: Image.Image, path: str | Path, report: Mapping[str, Any]) -> None:
-    """A lossless file that carries the report of its run, and so the settings to repeat it."""
+    """A lossless file that carries the report of its run, and so the settings to repeat it.
+
+    Raises `BadOutput` where the system refuses to write.
+    """
     notes = PngImagePlugin.PngInfo()
     notes.add_itxt(SETTINGS_KEY, json.dumps(report, ensure_ascii=False))
     notes.add_text("Software", f"nst {__version__}")

@@ -11,7 +11,6 @@ import json
 import math
 import os
 import platform
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -26,6 +25,7 @@ from torch import Tensor
 
 from nst import __version__
 from nst.backbones import Backbone, bfloat16_works
+from nst.files import BadOutput, whole
 from nst.losses import gram_matrix, style_loss
 from nst.names import pick
 
@@ -257,11 +257,10 @@ def _recalled() -> Calibration | None:
 
 def _keep(measured: Calibration) -> None:
     folder = cache_folder()
-    with suppress(OSError):  # a read-only home: measured again next time
+    with suppress(OSError, BadOutput):  # a read-only home: measured again next time
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=folder, delete=False) as file:
-            json.dump({"machine": _identity(), "calibration": asdict(measured)}, file)
-        Path(file.name).replace(folder / "calibration.json")
+        with whole(folder / "calibration.json") as new:
+            new.write_text(json.dumps({"machine": _identity(), "calibration": asdict(measured)}))
 
 
 class Clock:

@@ -18,7 +18,7 @@ from nst.appearance import Appearance
 from nst.claims import agreement, as_trees, verdicts
 from nst.compare import Outcome, Progress
 from nst.files import whole
-from nst.images import fit, open_picture, resized, save_png
+from nst.images import fit, open_picture, resized, save_picture, save_png
 from nst.metrics import Measures
 from nst.painters import weights_of
 from nst.presets import GALLERY
@@ -114,8 +114,7 @@ def write(figure: Figure, outcomes: tuple[Outcome, ...], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     rows = {outcome.variant.title: row(outcome) for outcome in outcomes}
     found = verdicts(figure, rows)
-    with whole(folder / f"{figure.name}.png") as new:
-        drawing(figure, outcomes).save(new)
+    save_picture(drawing(figure, outcomes), folder / f"{figure.name}.png")
     with whole(folder / f"{figure.name}.csv") as new:
         new.write_text(as_csv(outcomes), "utf-8")
     tree = {
@@ -137,8 +136,7 @@ def publish(figure: Figure, folder: Path) -> None:
     KEPT.mkdir(parents=True, exist_ok=True)
     sheet = open_picture(folder / f"{figure.name}.png")
     sheet = resized(sheet, fit(sheet.size, min(SHOWN_SIDE, max(sheet.size))))
-    with whole(KEPT / f"{figure.name}.webp") as new:
-        sheet.save(new, quality=88, method=6)
+    save_picture(sheet, KEPT / f"{figure.name}.webp", quality=88, method=6)
     text = (folder / f"{figure.name}.json").read_text("utf-8")
     with whole(KEPT / f"{figure.name}.json") as new:
         new.write_text(text, "utf-8")

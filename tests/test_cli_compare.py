@@ -410,7 +410,7 @@ def test_control_c_stops_all_figures_and_the_next_time_goes_on(here, short, monk
         ([TABLE, "--all", "-o", "out"], ["--all", "--list"]),
         (["lu-table-11", "-o", "out"], ["table or figure `lu-table-11`", "`lu-table-1`"]),
         ([TABLE], ["Give a folder with `-o`"]),
-        ([TABLE, "-o", "photo.png"], ["photo.png could not be written"]),
+        ([TABLE, "-o", "photo.png"], ["`photo.png` cannot be used: file exists"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
