@@ -40,16 +40,12 @@ class GuardedBlocks(gr.Blocks):
         self, block_fn: BlockFunction, inputs: list[Any], *rest: Any, **options: Any
     ) -> list[Any]:
         """Gradio's own, after the gate."""
-        checked = _sent(block_fn, inputs, self.storage, self.most_bytes)
         try:
+            checked = _sent(block_fn, inputs, self.storage, self.most_bytes)
             return await super().preprocess_data(block_fn, checked, *rest, **options)
         except Exception as error:
             LOG.warning("Refused a request for %s: %s", _name(block_fn), type(error).__name__)
-            raise (
-                note(error.message, "This request does not fit")
-                if isinstance(error, Error)
-                else MISFIT
-            ) from None
+            raise _as_note(error) from None
 
     async def process_api(
         self, block_fn: BlockFunction | int, inputs: list[Any], **options: Any
@@ -60,6 +56,8 @@ class GuardedBlocks(gr.Blocks):
             answer = await super().process_api(block_fn, inputs, **options)
         except Error as error:
             error.print_exception = False
+            if getattr(block_fn, "is_validator_function", False):
+                return {"data": _said_under(block_fn, error.message)}
             raise
         except Problem as error:
             LOG.warning("Refused a request for %s: %s", _name(block_fn), type(error).__name__)
@@ -72,6 +70,13 @@ class GuardedBlocks(gr.Blocks):
             raise FAILED from None
         self.storage.use(session, _files([inputs, answer.get("data")], self.storage))
         return answer
+
+
+def _as_note(error: Exception) -> Error:
+    """Why a request was refused, without what it was."""
+    if isinstance(error, Problem):
+        return refusal(error, "This cannot be used")
+    return note(error.message, MISFIT.title) if isinstance(error, Error) else MISFIT
 
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -87,6 +92,11 @@ def _sent(block_fn: BlockFunction, inputs: Any, storage: Storage, most_bytes: in
         admitted(value, storage, most_bytes, picture=kind in PICTURES)
         for value, kind in zip(inputs, kinds, strict=False)
     ]
+
+
+def _said_under(block_fn: BlockFunction, words: str) -> list[dict[str, Any]]:
+    """What a check answers that could not be made: the sentence, under the first input."""
+    return [gr.validate(bool(place), words) for place in range(len(block_fn.inputs))]
 
 
 def _name(block_fn: BlockFunction | int) -> str:

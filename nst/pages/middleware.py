@@ -81,6 +81,7 @@ class Guard:
                     return
             await _answer(send, 204, "")
         except Refused as refused:
+            await _drain(receive)
             await _answer(send, refused.status, refused.words)
         except Exception as error:
             LOG.warning("%s %s: %s", scope["method"], _kind(scope), type(error).__name__)
@@ -144,6 +145,16 @@ class Guard:
         finally:
             with self._lock:
                 self._in_flight -= size
+
+
+async def _drain(receive: Receive) -> None:
+    """Reads a body to its end, within reason: a sender who is cut off hears no answer."""
+    read = 0
+    while read < MOST_IN_FLIGHT:
+        message = await receive()
+        read += len(message.get("body", b""))
+        if not message.get("more_body"):
+            return
 
 
 async def _answer(send: Send, status: int, words: str) -> None:

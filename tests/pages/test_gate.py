@@ -1,0 +1,259 @@
+"""What the server gives away and what it says to requests that no page would send."""
+
+import base64
+import io
+import json
+import logging
+import secrets
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from nst.hub import styles
+from nst.pages.guarded import MISFIT
+from nst.pages.middleware import CLOSED
+from nst.pages.payloads import NOT_ADMITTED
+from nst.presets import ROOT, paintings, photos
+from tests.pages.requests import ask, events, get, listen, post
+
+REPOSITORY = ROOT.parent
+META = {"_type": "gradio.FileData"}
+SENTENCE = str(NOT_ADMITTED)
+PHOTO = photos()["cat"].path
+
+
+@pytest.fixture
+def secret(tmp_path):
+    """A picture on the server that nobody uploaded."""
+    path = tmp_path / "secret.png"
+    Image.new("RGB", (64, 48), "red").save(path)
+    return path
+
+
+def upload(server, path, data):
+    """The path that the server gave to an uploaded file."""
+    edge = secrets.token_hex(8)
+    body = (
+        f'--{edge}\r\nContent-Disposition: form-data; name="files"; filename="{path}"\r\n'
+        "Content-Type: application/octet-stream\r\n\r\n"
+    ).encode()
+    body += data + f"\r\n--{edge}--\r\n".encode()
+    kind = {"Content-Type": f"multipart/form-data; boundary={edge}"}
+    status, answer = post(server, "gradio_api/upload", body, kind)
+    assert status == 200, answer
+    return json.loads(answer)[0]
+
+
+def payloads(path, server):
+    """Every shape in which a request can name a file."""
+    plain = {"path": str(path)}
+    whole = plain | {"orig_name": "x.svg", "mime_type": "image/png", "is_stream": False}
+    return [
+        plain,
+        whole | {"meta": META},
+        plain | {"url": f"{server.url}gradio_api/file={path}"},
+        {"path": None, "url": f"file://{path}"},
+        plain | {"is_stream": True, "meta": META},
+        [{"image": plain, "caption": "x"}],
+        [plain, whole],
+        {"background": plain, "layers": [plain], "composite": plain},
+    ]
+
+
+def words(messages):
+    """What an event said in the end."""
+    last = messages[-2] if messages[-1].get("msg") == "close_stream" else messages[-1]
+    if isinstance(last.get("detail"), str):
+        return {last["detail"]}
+    if "detail" in last:
+        return {part["message"] for part in last["detail"] if not part["is_valid"]}
+    return {last["output"].get("error")} if not last["success"] else {"done"}
+
+
+def test_no_event_takes_a_file_that_was_not_uploaded(server, secret):
+    """Every event, public or not; a file that exists and one that does not are answered alike."""
+    outside = [
+        REPOSITORY / "app.py",
+        REPOSITORY / ".git/config",
+        secret,
+        server.services.storage.folder / "lock",
+        server.services.storage.folder / "../../../../../../etc/passwd",
+        "/nowhere/at/all.png",
+    ]
+    asked = 0
+    for event in events(server):
+        for number, file in enumerate(outside):
+            shapes = payloads(file, server)
+            shape = shapes[(number + event.number) % len(shapes)]
+            for place in range(min(2, len(event.values))):
+                data = [*event.values]
+                data[place] = shape
+                said = ask(server, event.number, data)
+                assert words(said) == {SENTENCE}, (event.name, file, shape)
+                asked += 1
+    assert asked > 500
+
+
+def test_every_shape_is_refused_where_a_picture_belongs(server, secret):
+    fast = next(event for event in events(server) if event.name == "fast")
+    for file in (secret, "/nowhere.png"):
+        for shape in [*payloads(file, server), str(file), "https://example.org/cat.png"]:
+            assert words(ask(server, fast.number, [shape, *fast.values[1:]])) == {SENTENCE}
+
+
+def test_other_ways_to_an_event_are_closed_or_gated(server, secret):
+    status, _ = post(server, "gradio_api/run/fast", {"data": [{"path": str(secret)}]})
+    assert status == 404
+    body = {"data": [{"path": str(secret)}, next(iter(styles())), 0, False, 64]}
+    status, answer = post(server, "gradio_api/call/fast", body)
+    event = json.loads(answer)["event_id"]
+    status, answer = get(server, f"gradio_api/call/fast/{event}")
+    assert b"Choose the picture again" in answer
+    assert b"gradio_api/file" not in answer
+
+
+@pytest.mark.parametrize(
+    "path", ["app.py", ".git/config", "presets/images/CREDITS.toml", "nst/weights", "README.md"]
+)
+@pytest.mark.parametrize("form", ["{}", "./{}", "//{}", "%2e/{}", "x/../{}"])
+def test_no_file_of_the_working_folder_is_served(server, path, form):
+    whole = form.format(path) if form != "{}" else str(REPOSITORY / path)
+    status, answer = get(server, f"gradio_api/file={whole}")
+    assert (status, json.loads(answer)["detail"][:12]) == (404, "This file is")
+
+
+def test_closed_routes_answer_with_a_sentence(server):
+    for route in CLOSED:
+        status, answer = get(server, f"gradio_api{route}x")
+        assert status == 404
+        assert json.loads(answer) == {"detail": "This app has no such address."}
+    assert get(server, "?deep_link=abc")[0] == 404
+
+
+def test_what_was_uploaded_is_painted_and_served(server):
+    path = upload(server, "mine.jpg", PHOTO.read_bytes())
+    fast = next(event for event in events(server) if event.name == "fast")
+    data = [{"path": path}, next(iter(styles())), 1.0, False, 64]
+    *_, done, _ = ask(server, fast.number, data)
+    shown = done["output"]["data"][1]["path"]
+    status, picture = get(server, f"gradio_api/file={shown}")
+    assert status == 200
+    assert max(Image.open(io.BytesIO(picture)).size) == 64
+    assert get(server, f"gradio_api/file={path}")[0] == 200
+
+
+def data_url(picture, kind="png"):
+    file = io.BytesIO()
+    picture.save(file, kind)
+    return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+@pytest.mark.parametrize(
+    "shape", [lambda url: url, lambda url: {"url": url}, lambda url: {"path": url, "meta": META}]
+)
+def test_a_picture_may_come_as_a_data_url(server, photo, shape):
+    fast = next(event for event in events(server) if event.name == "fast")
+    data = [shape(data_url(photo)), next(iter(styles())), 1.0, False, 64]
+    *_, done, _ = ask(server, fast.number, data)
+    assert done["success"], done
+    assert Path(done["output"]["data"][1]["path"]).is_file()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "data:text/html;base64,PGI+",
+        "data:image/svg+xml;base64,PHN2Zz4=",
+        "data:image/png;base64,!!!",
+        "data:image/png,plain",
+        "data:image/png;base64," + "A" * (60 * 2**20),
+    ],
+    ids=["html", "svg", "no base64", "no encoding", "too large"],
+)
+def test_a_data_url_has_the_limits_of_an_upload(server, url):
+    fast = next(event for event in events(server) if event.name == "fast")
+    assert words(ask(server, fast.number, [{"url": url}, *fast.values[1:]])) == {SENTENCE}
+
+
+def test_svg_with_an_uploads_path_is_not_handed_back_unopened(server):
+    path = upload(server, "x.svg", b"<svg xmlns='http://www.w3.org/2000/svg'><script/></svg>")
+    fast = next(event for event in events(server) if event.name == "fast")
+    data = [{"path": path, "orig_name": "x.svg"}, next(iter(styles())), 0, False, 64]
+    assert "SVG" in next(iter(words(ask(server, fast.number, data))))
+
+
+WRONG = [None, True, -1, 1e308, "x", "", [], {}, [[1]], {"a": {"b": 1}}, "\x1b[31mred\x07"]
+
+
+def test_wrong_types_get_a_sentence_and_leave_a_line(server, caplog, capfd):
+    """Nothing of what was sent is in the log, and nothing fails without words."""
+    mark = "private-" + secrets.token_hex(8)
+    failed = []
+    with caplog.at_level(logging.INFO):
+        for event in events(server):
+            for place, value in enumerate([*WRONG, mark, {mark: mark}, [mark]]):
+                data = [*event.values]
+                if not data:
+                    continue
+                data[place % len(data)] = value
+                said = words(ask(server, event.number, data))
+                if not all(said):
+                    failed.append((event.name, value))
+    assert failed == []
+    logged = caplog.text + "".join(capfd.readouterr())
+    assert mark not in logged
+    assert "Traceback" not in logged
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"fn_index": 10**6, "data": []},
+        {"fn_index": -1, "data": []},
+        {"fn_index": 3, "data": "text"},
+        {"fn_index": 3, "data": []},
+        {"fn_index": 3, "data": [1] * 500},
+        {"fn_index": 3, "data": [], "event_data": {"index": "x"}},
+        {"fn_index": "x", "data": []},
+        {},
+        [],
+    ],
+    ids=str,
+)
+def test_a_request_that_fits_nothing_gets_a_sentence(server, body, capfd):
+    session = secrets.token_hex(8)
+    whole = body | {"session_hash": session} if isinstance(body, dict) else body
+    status, answer = post(server, "gradio_api/queue/join", whole)
+    if status == 200:
+        said = words(listen(server, session))
+        assert said == {MISFIT.message}
+    else:
+        assert status in (400, 422)
+        assert json.loads(answer)["detail"]
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+def test_clicks_on_what_is_not_there_get_a_sentence(server, capfd):
+    for event in events(server):
+        session = secrets.token_hex(8)
+        body = {"fn_index": event.number, "data": event.values, "session_hash": session}
+        status, answer = post(
+            server, "gradio_api/queue/join", body | {"event_data": {"index": [10**9, "x"]}}
+        )
+        if status == 200 and event.name in ("by_photo", "by_painting", "by_preset", "bundled"):
+            assert all(words(listen(server, session)))
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+def test_a_request_must_say_its_length_and_keep_to_it(server):
+    status, answer = post(server, "gradio_api/upload", b"x" * (60 * 2**20))
+    assert status == 413
+    assert "too large" in json.loads(answer)["detail"]
+
+
+def test_bundled_pictures_are_known_by_their_paths(server):
+    fast = next(event for event in events(server) if event.name == "fast")
+    bundled = {"path": str(paintings()["great_wave"].path)}
+    data = [bundled, next(iter(styles())), 1.0, False, 64]
+    assert words(ask(server, fast.number, data)) == {"done"}
