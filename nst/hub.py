@@ -23,6 +23,7 @@ from huggingface_hub import (
     get_hf_file_metadata,
     hf_hub_download,
     hf_hub_url,
+    set_client_factory,
     snapshot_download,
     try_to_load_from_cache,
 )
@@ -40,6 +41,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import logging, tqdm, validate_repo_id
 from pydantic import BaseModel, ConfigDict
 
+from nst import client
 from nst.checkpoints import BadCheckpoint, Checkpoint, load_checkpoint
 from nst.machine import cache_folder, device
 from nst.names import Problem, UnknownName, pick, suggest
@@ -54,6 +56,7 @@ BUNDLED_WORK = "The bundled checkpoints need no network."
 PATIENCE = 10  # seconds for the Hub's first answer
 SPECIFICATION = re.compile(r"([\w.-]+/[\w.-]+)(?::([\w./ -]+))?(?:@([\w./-]+))?")
 
+set_client_factory(client.client)
 logging.set_verbosity_error()  # its retries are no news for users, its failures are sentences here
 
 Report = Callable[[int, int], None]  # bytes done, and of the whole file
@@ -137,10 +140,9 @@ def find(text: str) -> Entry:
         )
     repository, file, revision = match[1], match[2], match[3] or "main"
     check_name(repository)
-    for part in (file or "", revision):
-        if ".." in part or part.startswith("/"):
-            raise HubProblem(f"`{part}` is no file or revision of a repository.")
+    _check_part(revision)
     file = file or _only_file(repository, revision)
+    _check_part(file)
     return Entry(
         name=text, title=f"{repository} {file}", repository=repository, file=file, revision=revision
     )
@@ -155,6 +157,12 @@ def check_name(repository: str) -> None:
         validate_repo_id(repository)
     except HFValidationError:
         raise HubProblem(f"`{repository}` is no name of a repository; owner/name is.") from None
+
+
+def _check_part(part: str) -> None:
+    """Raises `HubProblem` if it leads out of a repository."""
+    if ".." in part or part.startswith("/") or "\\" in part:
+        raise HubProblem(f"`{part}` is no file or revision of a repository.")
 
 
 def _only_file(repository: str, revision: str) -> str:
@@ -296,6 +304,8 @@ def _sentence(error: Exception, place: str, advice: str = BUNDLED_WORK) -> str:
 
 def _reason(error: Exception, place: str) -> str:
     causes = _causes(error)
+    if strange := next((cause for cause in causes if isinstance(cause, client.BadAnswer)), None):
+        return str(strange)
     statuses = [_status(cause) for cause in causes if isinstance(cause, HfHubHTTPError)]
     numbers = {getattr(cause, "errno", None) for cause in causes}
     if isinstance(error, GatedRepoError):

@@ -67,6 +67,9 @@ class Hub:
     fails_from: int = 0  # the count of HEAD requests with which that begins
     portal: bool = False  # a hotel's log-in page answers every request
     claimed_size: int | None = None  # of every file, whatever was stored
+    forged: Mapping[str, str] = field(default_factory=dict)  # headers of answers to HEAD …
+    forged_from: int = 1  # … from the count of them with which that begins
+    moved: str = ""  # a part of paths whose contents are under the CDN's name
     # Bytes after which the next downloads break off.
     cuts: Iterator[int] = field(default_factory=lambda: iter(()))
     reset: bool = False  # they break off as after a crash, rather than quietly
@@ -136,6 +139,11 @@ class Handler(BaseHTTPRequestHandler):
             return
         if self.hub.status and len(self.hub.asked("HEAD")) >= self.hub.fails_from:
             raise Refused(self.hub.status)
+        moved = self.command == "GET" and self.hub.moved and self.hub.moved in path
+        if moved and not self.at_cdn():
+            place = self.hub.cdn.removesuffix("/cdn") + self.path
+            self.send(HTTPStatus.TEMPORARY_REDIRECT, {"Location": place})
+            return
         self.check_token()
         if path == "/api/repos/create":
             self.create(json.loads(body))
@@ -150,6 +158,10 @@ class Handler(BaseHTTPRequestHandler):
             self.file(*map(unquote, found.groups()))
         else:
             raise Refused(HTTPStatus.NOT_FOUND)
+
+    def at_cdn(self) -> bool:
+        """Whether the client thinks that it speaks to another host than the Hub."""
+        return self.headers["Host"].startswith("localhost")
 
     def check_token(self) -> None:
         given = self.headers.get("Authorization")
@@ -265,6 +277,8 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def send_headers(self, headers: Mapping[str, str]) -> None:
+        if self.command == "HEAD" and len(self.hub.asked("HEAD")) >= self.hub.forged_from:
+            headers = {**headers, **self.hub.forged}
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()

@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import replace
 from hashlib import sha256
 from http import HTTPStatus
 from pathlib import Path
@@ -29,7 +29,7 @@ from typer.testing import CliRunner
 
 import nst.card
 import nst.cli
-from nst import hub, machine
+from nst import client, hub, machine
 from nst.checkpoints import BadCheckpoint, load_checkpoint, save_checkpoint
 from nst.networks import TransformerNetwork
 from nst.presets import paintings
@@ -317,6 +317,112 @@ def test_the_token_is_sent_to_the_hub_but_not_to_the_cdn(server, weights, monkey
     hub.fetch(serve(server, weights, private=True, gated=True, large=frozenset([FILE])))
     assert {r.headers.get("Authorization") for r in server.asked("HEAD")} == {"Bearer hf_good"}
     assert [r.headers.get("Authorization") for r in server.downloads()] == [None]
+
+
+@pytest.mark.parametrize("moved", ["/resolve/", "/api/models/"])
+def test_the_token_does_not_follow_a_redirect_to_another_host(server, weights, moved, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", server.token)
+    server.moved = moved
+    assert hub.fetch(hub.find(NAME)).read_bytes() == weights
+    assert {request.headers["Host"] for request in server.requests} > {server.address[7:]}
+    assert_the_token_stayed(server)
+
+
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize("place", ["elsewhere", "here"])
+def test_the_token_does_not_go_where_the_answer_sends_for_access_to_a_store(
+    server, weights, place, large, monkeypatch
+):
+    monkeypatch.setenv("HF_TOKEN", server.token)
+    entry = serve(server, weights, private=True, large=frozenset([FILE] if large else []))
+    door = {"elsewhere": server.cdn, "here": server.address}[place] + "/door"
+    key = sha256(weights).hexdigest()
+    server.forged = {"X-Xet-Hash": key, "Link": f'<{door}>; rel="xet-auth"'}
+    server.forged |= {"X-Xet-Refresh-Route": door, "X-Linked-Size": str(len(weights))}
+    assert hub.fetch(entry).read_bytes() == weights
+    assert server.asked("GET", "/door") == []
+    assert_the_token_stayed(server)
+
+
+def test_the_token_does_not_go_to_a_place_that_an_answer_names(server, weights, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", server.token)
+    entry = serve(server, weights)
+    server.forged = {"Location": f"{server.cdn}/{sha256(weights).hexdigest()}"}
+    assert hub.fetch(entry).read_bytes() == weights
+    assert len(server.asked("GET", "/cdn/")) == 1
+    assert_the_token_stayed(server)
+
+
+def assert_the_token_stayed(server):
+    """With the Hub, which got it, and with no other host."""
+    tokens = {"here": set(), "elsewhere": set()}
+    for request in server.requests:
+        here = f"http://{request.headers['Host']}" == server.address
+        tokens["here" if here else "elsewhere"].add(request.headers.get("Authorization"))
+    assert tokens["here"] == {"Bearer hf_good"}
+    assert tokens["elsewhere"] <= {None}
+
+
+# Names of files that a server thinks of
+
+
+def all_files(folder):
+    return {path for path in folder.rglob("*") if path.is_file()}
+
+
+STRANGE = [
+    '"../../../evil"',
+    'W/"../../../evil"',
+    '"{outside}/evil"',
+    "../../../evil",
+    '"a/../../../../evil"',
+    '".."',
+    '""',
+    '"..\\..\\evil"',
+    '"C:evil"',
+]
+
+
+@pytest.mark.parametrize("first", [1, 2], ids=["at once", "with the second answer"])
+@pytest.mark.parametrize("header", ["ETag", "X-Linked-ETag", "X-Repo-Commit"])
+@pytest.mark.parametrize("value", STRANGE)
+def test_nothing_is_written_outside_the_cache(server, tmp_path, header, value, first):
+    entry, before = hub.find(PLACE), all_files(tmp_path)
+    server.forged = {header: value.format(outside=tmp_path)}
+    server.forged_from = first
+    if header == "X-Repo-Commit":  # which has no quotation marks
+        server.forged[header] = server.forged[header].removeprefix("W/").strip('"')
+    refused(lambda: hub.fetch(entry), f"strange {header}", "nothing was saved", "bundled")
+    assert all_files(tmp_path) == before
+    assert server.downloads() == []
+
+
+@pytest.mark.parametrize("first", [1, 2], ids=["at once", "with the second answer"])
+def test_nothing_is_written_outside_the_cache_for_a_file_that_does_not_exist(
+    server, tmp_path, first
+):
+    entry = hub.find(PLACE)
+    server.repositories[NAME].files.pop(FILE)
+    before = all_files(tmp_path)
+    server.forged = {"X-Repo-Commit": "../../../evil"}
+    refused(lambda: hub.fetch(entry))
+    assert all_files(tmp_path) == before
+    with pytest.raises(client.BadAnswer, match="strange X-Repo-Commit"):
+        file_download.hf_hub_download(NAME, FILE)
+    assert all_files(tmp_path) == before
+
+
+def test_a_repository_whose_only_file_leads_out_of_it_is_refused(server, tmp_path):
+    for name in ("../../../evil.pth", "/etc/evil.pth", "..\\evil.pth"):
+        server.repositories[NAME] = Repository({name: b"x"})
+        refused(lambda: hub.find(NAME), "is no file or revision of a repository")
+    assert server.downloads() == []
+
+
+@pytest.mark.parametrize("tag", ['"{}"', 'W/"{}"', '"{}-2"', '"{}=="'])
+def test_the_usual_tags_of_servers_are_taken(server, weights, tag):
+    server.forged = {"ETag": tag.format("d41d8cd98f00b204e9800998ecf8427e")}
+    assert hub.fetch(hub.find(PLACE)).read_bytes() == weights
 
 
 # Checksums
@@ -674,12 +780,13 @@ def examples_state():
 @pytest.fixture
 def run(server, tmp_path):
     """Runs `python -m nst` against the Hub, with the caches of the server's fixture."""
-    calibration = machine.Calibration("float32", 1e-4, 1e-9, 1e-9)
-    kept = {"machine": machine._identity(), "calibration": asdict(calibration)}
-    machine.cache_folder().mkdir(parents=True)
-    (machine.cache_folder() / "calibration.json").write_text(json.dumps(kept))
+    known = machine.calibration()
+    exact = replace(known, precision="float32", per_pixel=known.float32_per_pixel)
     places = {"HF_ENDPOINT": server.address, "HF_HOME": str(tmp_path / "huggingface")}
-    here = os.environ | places | {"HF_HUB_DISABLE_XET": "1"}
+    here = os.environ | places | {"NST_BFLOAT16": "0"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NST_BFLOAT16", "0")
+        machine._keep(exact)
 
     def run(*arguments, status=0, **environment):
         command = [sys.executable, "-m", "nst", *map(str, arguments)]
