@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import torch
 from safetensors import safe_open
@@ -217,6 +219,23 @@ def _bundled(network: str, layer: str) -> tuple[Tensor, Tensor]:
     return (kernel.flip(1) if layer == "conv1_1" else kernel), bias
 
 
+def needs_download(network: str, weights: str) -> bool:
+    """Whether a network's weights are still to be fetched. Raises `UnknownName`."""
+    pick("weights", weights, SOURCES)
+    return weights == "torchvision" and not _torchvision_file(network).is_file()
+
+
+def _torchvision_choice(network: str) -> Any:
+    enum, member = NETWORKS[network].torchvision_weights.split(".")
+    return getattr(torchvision_models(), enum)[member]
+
+
+def _torchvision_file(network: str) -> Path:
+    """Where torch keeps or will keep it."""
+    name = Path(urlsplit(_torchvision_choice(network).url).path).name
+    return Path(torch.hub.get_dir(), "checkpoints", name)
+
+
 def _torchvision(network: str, layer: str) -> tuple[Tensor, Tensor]:
     """Torchvision's own training, its activations scaled to the units of the original weights.
 
@@ -224,8 +243,7 @@ def _torchvision(network: str, layer: str) -> tuple[Tensor, Tensor]:
     bias multiplied by 255 times the mean `std`, it reads RGB in 0..255 and all activations are
     multiplied by that number, so that the weights of a preset keep their meaning.
     """
-    enum, member = NETWORKS[network].torchvision_weights.split(".")
-    choice = getattr(torchvision_models(), enum)[member]
+    choice = _torchvision_choice(network)
     std = torch.tensor(choice.transforms.keywords.get("std", (0.229, 0.224, 0.225)))
     unit = 255 * std.mean()
     parameters = _torchvision_state(choice)

@@ -13,6 +13,7 @@ from PIL.Image import Image
 from pydantic import Field
 
 from nst import arbitrary, fast, hub, optimize
+from nst.backbones import NoWeights, needs_download
 from nst.decoders import NETWORK, bundled_file
 from nst.estimate import estimate, search_steps
 from nst.methods import MethodSettings, all_methods
@@ -75,6 +76,26 @@ def paint(
         case CheckpointSettings():
             loaded = hub.load(hub.find(settings.checkpoint))
             return fast.stylize(photo, loaded, settings)
+
+
+def refuse_download(settings: Painter) -> None:
+    """For visitors of the page: raises `Problem` if painting needs a download, and which works.
+
+    Unless its owner lets visitors name any checkpoint.
+    """
+    if hub.anything_goes():
+        return
+    match settings:
+        case Recipe(backbone=backbone) if needs_download(backbone.network, backbone.weights):
+            raise NoWeights(
+                f"`backbone.weights={backbone.weights}` would be downloaded, which the owner of "
+                "this page does not allow. `bundled` needs no download."
+            )
+        case CheckpointSettings(checkpoint=name) if not hub.cached(hub.offered(name)):
+            raise hub.HubProblem(
+                f"`{name}` would be downloaded, which the owner of this page does not allow. "
+                f"{hub.BUNDLED_WORK}"
+            )
 
 
 def expected(

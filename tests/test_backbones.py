@@ -18,6 +18,7 @@ from nst.backbones import (
     bfloat16_works,
     convolution,
     layer_name,
+    needs_download,
 )
 from nst.names import UnknownName
 from nst.torchvision_import import torchvision_models
@@ -446,3 +447,13 @@ def test_torchvision_weights_have_torchvisions_features_in_the_original_units(hu
         for name, values in zip(layers_read, theirs, strict=True):
             error = (found[name].double() - unit * values).norm() / (unit * values).norm()
             assert error < tolerance, name
+
+
+def test_what_was_downloaded_or_is_bundled_needs_no_download(hub, tmp_path, monkeypatch):
+    network, *_ = hub
+    assert not needs_download(network, "torchvision")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "elsewhere"))
+    assert needs_download(network, "torchvision")
+    assert not needs_download(network, "bundled")
+    with pytest.raises(UnknownName, match="`torchvision`"):
+        needs_download(network, "torchvison")

@@ -1,12 +1,23 @@
 """What can paint a variant, whatever its kind."""
 
+from pathlib import Path
+
+import huggingface_hub
 import pytest
 
 from nst import arbitrary, compare, fast, hub
 from nst.arbitrary import Style
 from nst.methods import all_methods, method
-from nst.names import UnknownName
-from nst.painters import CheckpointSettings, backbone_of, expected, find, paint, painters
+from nst.names import Problem, UnknownName
+from nst.painters import (
+    CheckpointSettings,
+    backbone_of,
+    expected,
+    find,
+    paint,
+    painters,
+    refuse_download,
+)
 from nst.presets import all_presets, get
 from nst.steps import last
 from nst.tables import row
@@ -95,3 +106,49 @@ def test_a_network_needs_no_painting(photo, painting):
     own = find("starry-night")[1].but({"size": 64})
     one, other = (last(paint(photo, style, own)).picture for style in (painting, photo))
     assert one.tobytes() == other.tobytes()
+
+
+# Downloads
+
+
+@pytest.fixture
+def nowhere(tmp_path, monkeypatch):
+    """Nothing was ever downloaded, and the page's owner said nothing."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.delenv("NST_ANY_CHECKPOINT", raising=False)
+
+
+def settings_that_load():
+    trained = next(entry.name for entry in hub.catalog().values() if not entry.bundled)
+    recipe = get("vgg16").recipe.but({"backbone.weights": "torchvision"})
+    return recipe, CheckpointSettings(checkpoint=trained)
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["backbone", "checkpoint"])
+def test_what_needs_a_download_is_refused_unless_the_owner_allows_it(number, nowhere, monkeypatch):
+    settings = settings_that_load()[number]
+    with pytest.raises(Problem, match="which the owner of this page does not allow"):
+        refuse_download(settings)
+    monkeypatch.setenv("NST_ANY_CHECKPOINT", "1")
+    refuse_download(settings)
+
+
+def test_a_strangers_checkpoint_is_refused_though_it_was_downloaded(nowhere, monkeypatch):
+    monkeypatch.setattr(hub, "cached", lambda entry: Path("w.pth"))
+    refuse_download(settings_that_load()[1])
+    with pytest.raises(UnknownName):
+        refuse_download(CheckpointSettings(checkpoint="someone/strokes:w.pth"))
+
+
+def test_weights_that_were_downloaded_are_allowed(nowhere, tmp_path):
+    recipe, _ = settings_that_load()
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    (folder / "vgg16_features-amdegroot-88682ab5.pth").touch()
+    refuse_download(recipe)
+
+
+def test_nothing_that_is_offered_needs_a_download(nowhere):
+    for offer in painters().values():
+        refuse_download(offer.settings)
