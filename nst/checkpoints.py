@@ -260,7 +260,14 @@ def _read_onnx(path: Path) -> tuple[State, Mapping[str, Any]]:
 
     try:
         model = onnx.load(path, load_external_data=False)
-        arrays = [onnx.numpy_helper.to_array(tensor) for tensor in _weights(model.graph)]
+        tensors = _weights(model.graph)
+        if any(tensor.external_data for tensor in tensors):  # any file of this machine
+            raise BadCheckpoint(
+                f"`{path.name}` has its weights in other files, which are not read."
+            )
+        arrays = [onnx.numpy_helper.to_array(tensor) for tensor in tensors]
+    except BadCheckpoint:
+        raise
     except Exception as error:  # of whatever else the file may be
         raise BadCheckpoint(f"`{path.name}` is no ONNX model, or is damaged.") from error
     layout = LAYOUTS["pytorch-examples"]
@@ -270,8 +277,8 @@ def _read_onnx(path: Path) -> tuple[State, Mapping[str, Any]]:
         raise BadCheckpoint(
             f"`{path.name}` has {len(arrays)} weights, which fits no style network known here."
         )
-    tensors = (torch.from_numpy(array.copy()) for array in arrays)
-    return dict(zip(names, tensors, strict=True)), {}
+    copies = (torch.from_numpy(array.copy()) for array in arrays)
+    return dict(zip(names, copies, strict=True)), {}
 
 
 def _weights(graph: Any) -> list[Any]:

@@ -4,6 +4,7 @@ import json
 import math
 import pickle
 import re
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -761,6 +762,40 @@ def test_a_program_inside_a_file_is_refused_and_does_not_run(how, tmp_path):
     if how != "pickle":
         torch.load(path, weights_only=False)
         assert trap.exists()  # the trap works
+
+
+def test_an_export_does_not_read_other_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = exported(foreign("pytorch-examples"), numbered())
+    kernel = next(tensor for tensor in model.graph.initializer if len(tensor.dims) == 4)
+    Path("secret").write_bytes(numpy_helper.to_array(kernel).tobytes())
+    kernel.ClearField("raw_data")
+    kernel.data_location = TensorProto.EXTERNAL
+    kernel.external_data.add(key="location", value="secret")
+    Path("w.onnx").write_bytes(model.SerializeToString())
+    assert numpy_helper.to_array(onnx.load("w.onnx").graph.initializer[0]).size  # as others do
+    assert "in other files, which are not read" in refusal(tmp_path / "w.onnx")
+
+
+def test_a_compiled_program_is_refused(tmp_path):
+    path = tmp_path / "w.pt"
+    torch.jit.save(torch.jit.script(nn.Linear(2, 2)), path)
+    assert "is no weights file" in refusal(path)
+
+
+def test_an_old_archive_is_refused_and_not_unpacked(tmp_path):
+    """As torch wrote them once: with a link, and a name that leads out of the folder."""
+    path = tmp_path / "in" / "w.pth"
+    path.parent.mkdir()
+    with tarfile.open(path, "w") as archive:
+        for name in ("sys_info", "pickle", "storages", "../out"):
+            archive.addfile(tarfile.TarInfo(name))
+        link = tarfile.TarInfo("tensors")
+        link.type, link.linkname = tarfile.SYMTYPE, str(tmp_path / "secret")
+        archive.addfile(link)
+    assert "is no weights file" in refusal(path)
+    assert list(tmp_path.iterdir()) == [path.parent]
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_whole_pickled_network_is_refused_by_the_name_of_its_class(tmp_path):
