@@ -3,9 +3,9 @@
 import os
 import signal
 import sys
+import tempfile
 import threading
 from pathlib import Path
-from types import FrameType
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 # Gradio asks its own server whether it is there, which no proxy can know.
@@ -18,7 +18,7 @@ from nst import arbitrary, compare, fast
 from nst.estimate import estimate
 from nst.names import Problem
 from nst.optimize import stylize
-from nst.pages.server import PORT, gradio_files, options, warm_up
+from nst.pages.server import gradio_files, options, server_port, warm_up
 from nst.pages.services import Services, services
 from nst.pages.site import site
 
@@ -32,34 +32,24 @@ def build(found: Services) -> gr.Blocks:
 
 def main() -> int:
     """Serves until a signal comes; the exit status."""
-    parent = os.environ.get("GRADIO_TEMP_DIR")
     try:
-        found = services(Path(parent) if parent else None)
+        port = server_port(os.environ)
+        found = services(Path(os.environ.get("GRADIO_TEMP_DIR", tempfile.gettempdir()), "nst"))
     except Problem as error:
         print(f"Error: {error}", file=sys.stderr)  # noqa: T201
         return 2
     ending = threading.Event()
-
-    def end(number: int, frame: FrameType | None) -> None:
-        ending.set()
-
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end)
-    status = 0
+        signal.signal(number, lambda *_: ending.set())
     with gradio_files(found):
-        try:
-            blocks = build(found)
-            port = int(os.environ.get("GRADIO_SERVER_PORT", PORT))
-            blocks.launch(server_port=port, prevent_thread_lock=True, **options(blocks, found))
-            warm_up(found)
-            ending.wait()
-            blocks.close()
-        except OSError as error:
-            print(f"Error: {error}", file=sys.stderr)  # noqa: T201
-            status = 1
-        if not found.close():
-            os._exit(status)  # torch would end the process with an abort
-    return status
+        blocks = build(found)
+        blocks.launch(server_port=port, prevent_thread_lock=True, **options(blocks, found))
+        warm_up(found)
+        ending.wait()
+        blocks.close()
+    if not found.close():
+        os._exit(0)  # a run is still in torch, which would end the process with an abort
+    return 0
 
 
 if __name__ == "__main__":

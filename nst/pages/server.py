@@ -4,7 +4,8 @@ import asyncio
 import gc
 import logging
 import os
-from collections.abc import AsyncIterator, Iterator
+import socket
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
@@ -16,6 +17,7 @@ from nst import fast
 from nst.hub import bundled, load
 from nst.images import MOST_BYTES
 from nst.machine import calibration, release
+from nst.names import Problem
 from nst.pages.middleware import Guard
 from nst.pages.parts import CSS, THEME
 from nst.pages.queue import Run
@@ -30,6 +32,27 @@ SESSIONS = 1000  # of which Gradio may keep the state; most are forgotten before
 PORT = 7860
 WARM_UP_SECONDS = 4.0
 FOLDER = "GRADIO_TEMP_DIR"
+
+
+class NoPort(Problem):
+    """A port that cannot be used; the message says why and which variable names another."""
+
+
+def server_port(variables: Mapping[str, str]) -> int:
+    """The port to listen at. Raises `NoPort` if another program has it."""
+    text = variables.get("GRADIO_SERVER_PORT", str(PORT))
+    if not (text.isdecimal() and 0 < int(text) < 65536):
+        raise NoPort(f"`GRADIO_SERVER_PORT` is `{text}`: a number from 1 to 65535 works.")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((variables.get("GRADIO_SERVER_NAME", "127.0.0.1"), int(text)))
+        except OSError as error:
+            raise NoPort(
+                f"Port {text} cannot be used ({error.strerror}): perhaps this app is running "
+                "already. The variable GRADIO_SERVER_PORT names another."
+            ) from None
+    return int(text)
 
 
 @contextmanager

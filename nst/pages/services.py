@@ -38,8 +38,8 @@ class Services:
         return all(ended)
 
 
-def services(parent: Path | None = None, variables: Mapping[str, str] = os.environ) -> Services:
-    """New ones. Raises `NoStorage` and `BadVariable`."""
+def services(parent: Path, variables: Mapping[str, str] = os.environ) -> Services:
+    """New ones, with their files below `parent`. Raises `NoStorage` and `BadVariable`."""
     per_address = _per_address(variables)
     storage, sessions = Storage(parent), Sessions()
     common = {"sessions": sessions, "folder": storage.run_folder}

@@ -43,12 +43,11 @@ class Storage:
     it lives for `KEPT` seconds after its last use; that of an open tab counts as used.
     """
 
-    def __init__(self, parent: Path | None = None, most_bytes: int = MOST_BYTES) -> None:
-        """Makes the folder of this process and removes those of processes that are gone.
+    def __init__(self, parent: Path, most_bytes: int = MOST_BYTES) -> None:
+        """Makes a folder below `parent` and removes those of processes that are gone.
 
         Raises `NoStorage` if it cannot be written.
         """
-        parent = parent or Path(tempfile.gettempdir()) / "nst"
         try:
             parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _remove_abandoned(parent)

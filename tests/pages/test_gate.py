@@ -244,7 +244,7 @@ def test_clicks_on_what_is_not_there_get_a_sentence(server, capfd):
     for event in events(server):
         session = secrets.token_hex(8)
         body = {"fn_index": event.number, "data": small(event), "session_hash": session}
-        status, answer = post(
+        status, _ = post(
             server, "gradio_api/queue/join", body | {"event_data": {"index": [10**9, "x"]}}
         )
         if status == 200 and event.name in ("by_photo", "by_painting", "by_preset", "bundled"):

@@ -162,7 +162,7 @@ def test_a_run_that_is_stopped_before_it_joined_never_begins(queue):
 def test_one_painting_and_one_waiting_for_each_visitor(paint):
     _, work = paint("a")
     _, other = paint("a", page="compare")
-    with pytest.raises(Busy, match="one picture being painted and one waiting.*about 10 s"):
+    with pytest.raises(Busy, match=r"one picture being painted and one waiting.*about 10 s"):
         paint("a")
     work.go.set()
     other.go.set()
@@ -173,7 +173,7 @@ def test_an_address_has_its_bound(paint):
     for name in "abcd":
         works.append(paint(name, "10.0.0.9")[1])
         until(works[0].began.is_set)
-    with pytest.raises(Busy, match="4 pictures of your address.*come back in about"):
+    with pytest.raises(Busy, match=r"4 pictures of your address.*come back in about"):
         paint("e", "10.0.0.9")
     for work in works:
         work.go.set()
@@ -184,7 +184,7 @@ def test_a_full_queue_says_when_to_come_back(paint):
     for number in range(4):
         works.append(paint(str(number), str(number))[1])
         until(works[0].began.is_set)
-    with pytest.raises(Busy, match="3 visitors wait already. Please come back in about 10 s"):
+    with pytest.raises(Busy, match=r"3 visitors wait already. Please come back in about 10 s"):
         paint("late", "late")
     for work in works:
         work.go.set()
