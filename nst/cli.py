@@ -15,6 +15,7 @@ from nst import gallery as gallery_module
 from nst.estimate import describe, duration, estimate
 from nst.files import whole
 from nst.images import read_report, save_png, save_time_lapse
+from nst.limits import OWN_FILE
 from nst.machine import nearest
 from nst.methods import MethodPreset, all_methods
 from nst.names import pick
@@ -170,7 +171,7 @@ def _begun(preset: str) -> Plan:
 
 def _repeated(path: Path) -> Plan:
     """From a saved picture or report, which may hold anything. Raises `Problem`."""
-    model = read_report(path)
+    model = read_report(path, OWN_FILE)
     if "method" in model:
         method = _word(model, "method", path)
         pick("method", method, all_methods())

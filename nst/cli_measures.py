@@ -81,7 +81,7 @@ def _check_shape(result: Image, photo: Image, name: str) -> None:
 def _network_for(result: Path) -> str:
     """The network to measure with, by the report inside the result."""
     try:
-        painter = _painter(read_report(result))
+        painter = _painter(read_report(result, OWN_FILE))
     except BadPicture:
         painter = None
     if painter in OTHER:

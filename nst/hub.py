@@ -43,6 +43,7 @@ from pydantic import BaseModel, ConfigDict
 
 from nst import client
 from nst.checkpoints import BadCheckpoint, Checkpoint, load_checkpoint
+from nst.files import BadOutput, whole
 from nst.machine import cache_folder, device
 from nst.names import Problem, UnknownName, pick, suggest
 from nst.presets import ROOT
@@ -270,11 +271,10 @@ def _verify(entry: Entry, path: Path) -> None:
             return
         if known is None:
             sums[entry.place] = found
-            with suppress(OSError):  # nowhere to remember it
+            with suppress(OSError, BadOutput):  # nowhere to remember it
                 memory.parent.mkdir(parents=True, exist_ok=True)
-                new = memory.with_suffix(".new")
-                new.write_text(json.dumps(sums, indent=1))
-                new.replace(memory)
+                with whole(memory) as new:
+                    new.write_text(json.dumps(sums, indent=1))
             return
     raise HubProblem(
         f"`{entry.place}` has changed since its first download here. If that is right, delete "

@@ -131,14 +131,14 @@ def save_png(picture: Image.Image, path: str | Path, report: Mapping[str, Any]) 
         picture.save(new, format="PNG", pnginfo=notes, compress_level=2)
 
 
-def read_report(path: str | Path) -> dict[str, Any]:
+def read_report(path: str | Path, limits: Limits = UPLOAD) -> dict[str, Any]:
     """The report inside a saved result (PNG) or beside it (JSON). Raises `BadPicture`."""
     path = Path(path)
     try:
         if path.suffix.lower() == ".json":
             report = json.loads(path.read_text("utf-8"))
         else:
-            open_picture(path)
+            open_picture(path, limits=limits)
             with Image.open(path, formats=["PNG"]) as file:
                 report = json.loads(file.info[SETTINGS_KEY])
         report["settings"]
