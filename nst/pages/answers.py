@@ -22,7 +22,7 @@ from nst.pages.live import watched
 from nst.pages.parts import both, bundled_name, labels, opened, picture_problem
 from nst.pages.queue import NEVER_BEGAN, Run, Steps, follow, painted
 from nst.pages.services import Services
-from nst.pages.words import literal, sentence
+from nst.pages.words import literal, refusal, sentence
 from nst.painters import CheckpointSettings, expected
 from nst.presets import Preset, get, paintings, photos
 from nst.recipe import BadSetting, Recipe
@@ -220,8 +220,13 @@ class Answers:
             async for shown in painted(queue, run, plan, gr.skip()):
                 yield shown
 
-        async for shown in _explained(answer()):
-            yield shown
+        try:
+            async for shown in answer():
+                yield shown
+        except Problem as error:
+            found = refusal(error)
+            yield f"<p><b>⚠ {found.message}</b></p>", *UNCHANGED[1:]
+            raise found from None
 
     async def any_at_once(
         self,
@@ -261,7 +266,7 @@ class Answers:
             label = "-".join((*names, method))
             yield from instant.shown(run, result, report, label, method_summary(report))
 
-        async for shown in _explained(painted(queue, run, plan, gr.skip())):
+        async for shown in painted(queue, run, plan, gr.skip()):
             yield shown
 
     def _moved(
@@ -289,19 +294,6 @@ def _painted_at_once(
 def _trained(engine: Instant, photo: str, entry: Entry, chosen: FastSettings) -> Result:
     """Kept, as all visitors first see the same photo and style."""
     return last(engine(opened(photo), load(entry), chosen))
-
-
-async def _explained(answer: Shown) -> Shown:
-    """An instant answer, whose errors are said above the picture, too."""
-    try:
-        async for shown in answer:
-            yield shown
-    except Problem as error:
-        yield f"<p><b>⚠ {literal(sentence(error))}</b></p>", *UNCHANGED[1:]
-        raise
-    except gr.Error as error:
-        yield f"<p><b>⚠ {error.message}</b></p>", *UNCHANGED[1:]
-        raise
 
 
 STARTING = (

@@ -74,6 +74,12 @@ class Run:
         """Whether it has ever had a place in a queue."""
         return self.asked > 0
 
+    def fail(self, error: Exception) -> None:
+        """Ends it; whoever follows hears why."""
+        if not isinstance(error, Problem):
+            logging.exception("A run failed")
+        self.error, self.state = error, "ended"
+
     def folder(self) -> Path:
         """A new folder for files that must last as long as somebody may come back."""
         return self._folder()
@@ -261,12 +267,9 @@ class PaintQueue:
         try:
             for outputs in steps(run):
                 run.show(outputs)
-        except Problem as error:  # raised again for whoever follows
-            run.error = error
         except Exception as error:
-            logging.exception("A run failed")
-            run.error = error
-        finally:
+            run.fail(error)
+        else:
             run.state = "ended"
 
 
@@ -283,13 +286,13 @@ async def painted(
 ) -> AsyncIterator[Outputs]:
     """What a run shows that joins the queue with the seconds and the steps of its `plan`.
 
-    `unpainted` are the words for one that ended before it began.
+    `unpainted` are the words for one that ended before it began. Raises a note for the page, after
+    saying the same in the line of words.
     """
     try:
         queue.join(run, *await to_thread.run_sync(plan))
-    except Exception:
-        run.state = "ended"
-        raise
+    except Exception as error:
+        run.fail(error)
     async for outputs in follow(queue, run, unpainted):
         yield outputs
 
@@ -297,7 +300,7 @@ async def painted(
 async def follow(queue: PaintQueue, run: Run, unpainted: Any) -> AsyncIterator[Outputs]:
     """What a run shows, from its beginning to its end; while it waits, its place.
 
-    The first output is the line of words. Raises what ended the run, as a note on the page.
+    The first output is the line of words. What ended the run is said there, then raised as a note.
     """
     seen, said = 0, waits(0, 0.0)
     while True:
@@ -313,10 +316,11 @@ async def follow(queue: PaintQueue, run: Run, unpainted: Any) -> AsyncIterator[O
             break
         await asyncio.sleep(PULSE)
     run.delivered = True
-    if isinstance(run.error, Problem):
-        raise refusal(run.error) from None
     if run.error:
-        raise FAILED from None
+        problem = isinstance(run.error, Problem)
+        found = refusal(run.error) if problem else FAILED
+        yield f"<p><b>⚠ {found.message}</b></p>", *news[1:]
+        raise found from None
     if not seen:
         yield unpainted, *news[1:]
 

@@ -15,7 +15,7 @@ from starlette.middleware import Middleware
 
 from nst import fast
 from nst.hub import bundled, load
-from nst.images import MOST_BYTES
+from nst.limits import UPLOAD
 from nst.machine import calibration, release
 from nst.names import Problem
 from nst.pages.middleware import Guard
@@ -91,13 +91,13 @@ def options(blocks: gr.Blocks, services: Services) -> dict[str, Any]:
         Guard,
         storage=services.storage,
         sessions=services.sessions,
-        most_bytes=MOST_BYTES,
+        most_bytes=UPLOAD.bytes,
         session_of=session_of,
     )
     return {
         "theme": THEME,
         "css": CSS,
-        "max_file_size": MOST_BYTES,
+        "max_file_size": UPLOAD.bytes,
         "max_threads": THREADS,
         "state_session_capacity": SESSIONS,
         "show_error": False,

@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from nst.choice import Comparison
-from nst.images import MOST_BYTES
+from nst.limits import UPLOAD
 from nst.pages import choices, compare, explore, link, reports, stylize
 from nst.pages.answers import Arbitrary, Estimator, Instant, Stylizer
 from nst.pages.comparing import Comparer
@@ -49,7 +49,7 @@ def site(
 ) -> gr.Blocks:
     """The whole app over its engines."""
     with GuardedBlocks(
-        services.storage, MOST_BYTES, title="Neural style transfer", analytics_enabled=False
+        services.storage, UPLOAD.bytes, title="Neural style transfer", analytics_enabled=False
     ) as blocks:
         gr.Markdown(
             "# Neural style transfer\nPick a photo and a style and see it painted at once; or take "
