@@ -87,7 +87,8 @@ def _check(target: Path) -> None:
     """Renaming would overwrite what may not be written to."""
     if target.is_dir():
         raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
-    if target.exists() and not os.access(target, os.W_OK):
+    effective = os.access in os.supports_effective_ids
+    if target.exists() and not os.access(target, os.W_OK, effective_ids=effective):
         raise PermissionError(EACCES, os.strerror(EACCES))
 
 

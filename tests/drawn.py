@@ -1,8 +1,12 @@
 """Small files drawn for tests: PNG chunk by chunk, profiles by hand, pictures in any format."""
 
 import io
+import os
 import struct
 import zlib
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from PIL import Image
@@ -56,6 +60,22 @@ def gray_profile(gamma):
     head = struct.pack(">I4xI", 192, 0x02400000) + b"mntrGRAYXYZ ".ljust(24, b"\0") + b"acsp"
     head = head.ljust(68, b"\0") + struct.pack(">3i", 63190, 65536, 54061)
     return head.ljust(128, b"\0") + table + white + curve
+
+
+@contextmanager
+def mere_users_folder():
+    """A new folder, and no more rights in it than any user has; root may read and write all."""
+    with TemporaryDirectory() as name:
+        folder, root = Path(name), os.geteuid() == 0
+        folder.chmod(0o777)
+        if root:
+            os.seteuid(65534)
+        try:
+            yield folder
+        finally:
+            if root:
+                os.seteuid(0)
+            folder.chmod(0o777)
 
 
 def exif(orientation):
