@@ -54,11 +54,7 @@ def decoded(path: Path, longest: int, limits: Limits) -> Image.Image:
 
     Raises `UnusablePicture` by what can be seen without decoding, and whatever decoders raise.
     """
-    size = path.stat().st_size
-    if size == 0:
-        raise UnusablePicture(path, "is empty.")
-    if size > limits.bytes:
-        raise UnusablePicture(path, f"is too large; the limit is {limits.bytes // 2**20} MB.")
+    _check_bytes(path, limits)
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
         kind = format_of(head)
@@ -76,10 +72,18 @@ def decoded(path: Path, longest: int, limits: Limits) -> Image.Image:
             raise UnusablePicture(path, f"has too many pixels; the limit is {megapixels}.")
         with DECODING.hold(held):
             shown = _shown(picture, longest)
-            del picture
+            del picture  # else its memory is still in use
             if held >= LARGE:
                 _give_back()
             return shown
+
+
+def _check_bytes(path: Path, limits: Limits) -> None:
+    size = path.stat().st_size
+    if size == 0:
+        raise UnusablePicture(path, "is empty.")
+    if size > limits.bytes:
+        raise UnusablePicture(path, f"is too large; the limit is {limits.bytes // 2**20} MB.")
 
 
 def _give_back() -> None:
