@@ -45,7 +45,7 @@ QUOTA_FILES = (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"))
 
 PROBE_SIDES = (128, 256)  # square pictures whose steps are timed
 PROBE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
-ROUNDS = (3, 12)  # of timing, at least and at most; the fastest counts …
+ROUNDS = (3, 8)  # of timing, at least and at most; the fastest counts …
 CONFIRMED = 1.1  # … once another step took no longer than so many times as long
 CHECKS = 2  # steps by which a kept calibration is checked
 KEPT_TO = (0.6, 2.5)  # shares of the time it foresees between which they must take
@@ -211,7 +211,7 @@ def _line(precision: str) -> tuple[float, float]:
 
 
 def measure(precision: str | None = None) -> Calibration:
-    """Times a few steps, about two seconds in all, for the given or the faster precision."""
+    """Times steps for the given or the faster precision: for seconds, longer under load."""
     prepare()
     lines = {"float32": _line("float32")}
     if works("bfloat16"):
