@@ -9,9 +9,9 @@ import gradio as gr
 from PIL.Image import Image
 
 from nst.arbitrary import Style
-from nst.estimate import Estimate, TooLarge, describe, duration
+from nst.estimate import Estimate, TooLarge, describe, refuse_if_longer
 from nst.fast import FastSettings
-from nst.hub import Entry, Loaded, anything_goes, cached, load, offered
+from nst.hub import Entry, Loaded, cached, load, offered
 from nst.images import fit
 from nst.methods import MethodSettings, all_methods
 from nst.names import Problem
@@ -23,7 +23,7 @@ from nst.pages.parts import both, bundled_name, labels, opened, picture_problem
 from nst.pages.queue import NEVER_BEGAN, Run, Steps, follow, painted
 from nst.pages.services import Services
 from nst.pages.words import literal, refusal, sentence
-from nst.painters import CheckpointSettings, expected
+from nst.painters import CheckpointSettings, expected, refuse_download
 from nst.presets import Preset, get, paintings, photos
 from nst.recipe import BadSetting, Recipe
 from nst.steps import Result, Step, last
@@ -117,8 +117,8 @@ class Answers:
 
     async def resume(self, request: gr.Request) -> Shown:
         """What a run shows that the visitor has not seen to its end."""
-        run = self.services.runs.of(request, PAGE)
-        if run is None or run.delivered or not run.joined:
+        run = self.services.runs.unseen(request, PAGE)
+        if run is None:
             yield UNCHANGED
             return
         async for shown in follow(self.services.runs, run, NEVER_BEGAN):
@@ -141,7 +141,7 @@ class Answers:
         chosen = get(preset)
         values, checkpoint, how, own = _split(values)
         recipe = _planned(chosen, changes(chosen, values), checkpoint, how)
-        _refuse_download(recipe)
+        refuse_download(recipe)
         pictures = both(photo, painting)
         if checkpoint and checkpoint not in all_methods() and not cached(offered(checkpoint)):
             # No download may hold the queue.
@@ -161,13 +161,12 @@ class Answers:
 
     def _seconds(self, recipe: Recipe, pictures: tuple[Image, Image]) -> float:
         """What a run takes. Raises `TooLarge` if that is too long."""
-        seconds = self.estimate(recipe, *(picture.size for picture in pictures)).seconds
-        if seconds > MOST_SECONDS:
-            raise TooLarge(
-                f"This would take about {duration(seconds)}; the limit is "
-                f"{duration(MOST_SECONDS)}. A smaller size or fewer iterations will fit."
-            )
-        return seconds
+        sizes = [picture.size for picture in pictures]
+        return refuse_if_longer(
+            lambda: self.estimate(recipe, *sizes).seconds,
+            MOST_SECONDS,
+            lambda words: TooLarge(f"{words} A smaller size or fewer iterations will fit."),
+        )
 
     def _start(
         self, photo: str, painting: str, checkpoint: str, how: Sequence[Any], own: Sequence[Any]
@@ -190,7 +189,7 @@ class Answers:
     ) -> Shown:
         """Paint the photo with a trained network, in one pass."""
         trained = checkpoint and checkpoint not in all_methods()
-        if not trained or not photo or self.services.runs.going_on(request, PAGE):
+        if not trained or not photo or self._has_run(request):
             yield UNCHANGED
             return
         queue = self.services.at_once
@@ -240,8 +239,8 @@ class Answers:
         *own: Any,
     ) -> Shown:
         """Paint the photo like any painting, in one pass."""
-        going_on = self.services.runs.going_on(request, PAGE)
-        if method not in all_methods() or not (photo and painting) or going_on:
+        given = photo and painting and method in all_methods()
+        if not given or self._has_run(request):
             yield UNCHANGED
             return
         queue = self.services.at_once
@@ -254,8 +253,7 @@ class Answers:
             chosen = anypainting.settings(method, *how, *own)
             sizes = [picture.size for picture in both(photo, painting)]
             count = 1 + len(anypainting.mixed(*own))
-            anypainting.refuse_if_too_long(chosen, *sizes, count)
-            return count * expected(chosen, *sizes)[0], steps
+            return anypainting.refuse_if_too_long(chosen, *sizes, count), steps
 
         def steps(run: Run) -> Iterator[tuple[Any, ...]]:
             title = literal(all_methods()[method].title)
@@ -268,6 +266,11 @@ class Answers:
 
         async for shown in painted(queue, run, plan, gr.skip()):
             yield shown
+
+    def _has_run(self, request: gr.Request) -> bool:
+        """Whether a run shows, or is about to, what a result in one pass would replace."""
+        runs = self.services.runs
+        return runs.going_on(request, PAGE) or runs.unseen(request, PAGE) is not None
 
     def _moved(
         self, photo: str, painting: str, method: str, how: Sequence[Any], own: Sequence[Any]
@@ -300,12 +303,6 @@ STARTING = (
     "<p><b>Starting …</b></p><p class='hint'>One picture is painted at a time; your place in the "
     "queue is shown here.</p>"
 )
-
-
-def _refuse_download(recipe: Recipe) -> None:
-    """Raises `BadSetting` if the weights would have to be fetched by a visitor's run."""
-    if recipe.backbone.weights != "bundled" and not anything_goes():
-        raise BadSetting("`backbone.weights` can only be bundled on this page.")
 
 
 def _busy() -> tuple[gr.Button, gr.Button]:

@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from nst.arbitrary import Style
-from nst.estimate import duration
+from nst.estimate import refuse_if_longer
 from nst.images import open_picture
 from nst.methods import MOST_PAINTINGS, MethodSettings, all_methods, method
 from nst.pages.instant import PREFIX
@@ -124,15 +124,17 @@ def mixed(*own: Any) -> list[Style]:
 
 def refuse_if_too_long(
     chosen: MethodSettings, photo: tuple[int, int], painting: tuple[int, int], count: int
-) -> None:
-    """Raises `TooMuch` with a size that fits, for a mixture of `count` paintings."""
-    seconds = count * expected(chosen, photo, painting)[0]
-    if seconds > MOST_SECONDS:
-        size = int(chosen.size * (MOST_SECONDS / seconds) ** 0.5)
-        raise TooMuch(
-            f"This would take about {duration(seconds)}; at once means at most "
-            f"{duration(MOST_SECONDS)}. A size of {size} pixels would fit."
-        )
+) -> float:
+    """Seconds for a mixture of `count` paintings. Raises `TooMuch` with a size that fits."""
+
+    def seconds() -> float:
+        return count * expected(chosen, photo, painting)[0]
+
+    def advice(words: str) -> TooMuch:
+        size = int(chosen.size * (MOST_SECONDS / seconds()) ** 0.5)
+        return TooMuch(f"{words} A size of {size} pixels would fit.")
+
+    return refuse_if_longer(seconds, MOST_SECONDS, advice)
 
 
 def changes(name: str, own: Sequence[Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from nst.choice import Comparison, Sweep
 from nst.compare import Outcome, Progress
 from nst.drawings import panel
 from nst.estimate import duration
+from nst.files import whole
 from nst.images import fit, resized, save_png
 from nst.names import Problem
 from nst.outputs import curve, report
@@ -25,6 +26,7 @@ from nst.pages.parts import QUIET, Frame, bar, both, bundled_name, picture_probl
 from nst.pages.queue import NEVER_BEGAN, Outputs, Run, Steps, follow, painted
 from nst.pages.services import Services
 from nst.pages.words import literal, sentence
+from nst.painters import refuse_download
 from nst.presets import paintings, photos
 from nst.sheets import field_for
 from nst.tables import COLUMNS, as_csv, as_tree, row, shown
@@ -82,8 +84,8 @@ class Comparing:
 
     async def resume(self, request: gr.Request) -> AsyncIterator[Outputs]:
         """What a run shows that the visitor has not seen to its end."""
-        run = self.services.runs.of(request, self.page)
-        if run is None or run.delivered or not run.joined:
+        run = self.services.runs.unseen(request, self.page)
+        if run is None:
             yield (gr.skip(),) * self.outputs
             return
         async for outputs in follow(self.services.runs, run, NEVER_BEGAN):
@@ -103,6 +105,8 @@ class Comparing:
 
         def plan() -> tuple[float, Steps]:
             variants, pictures = choose(), both(photo, painting)
+            for variant in variants:
+                refuse_download(variant.recipe)
             seconds = refuse_if_too_long(variants, *(picture.size for picture in pictures))
             return seconds, lambda run: show(run, self._watched(run, pictures, variants))
 
@@ -200,9 +204,12 @@ def wire(
         show_progress="hidden",
         api_name=api_name,
     )
-    resumed = frame.blocks.load(
-        answers.returned, None, [frame.tabs, page.go, page.stop], **QUIET
-    ).then(answers.resume, None, [*page.outputs, *page.downloads], **QUIET)
+    restore = link.restored(page.name, page.read, page.fields)
+    resumed = (
+        frame.arrived.then(restore, None, [frame.tabs, *page.inputs], **QUIET)
+        .then(answers.returned, None, [frame.tabs, page.go, page.stop], **QUIET)
+        .then(answers.resume, None, [*page.outputs, *page.downloads], **QUIET)
+    )
     for went in (run, resumed):
         for ended in (went.success, went.failure):
             ended(answers.rest, page.downloads, [page.go, page.stop, *page.downloads], **QUIET)
@@ -210,8 +217,6 @@ def wire(
     page.stop.click(answers.stop, None, None, **QUIET)
     link.copies(page.copy)
     page.tab.select(consider, **think)
-    restore = link.restored(page.name, page.read, page.fields)
-    frame.blocks.load(restore, None, [frame.tabs, *page.inputs], **QUIET)
 
 
 def status(at: Progress) -> str:
@@ -324,6 +329,8 @@ def files(
     )
     tree = as_tree(outcomes, photo, painting)
     save_png(drawn, sheet, tree)
-    numbers.write_text(as_csv(outcomes), "utf-8")
-    settings.write_text(json.dumps(tree, indent=1, ensure_ascii=False), "utf-8")
+    with whole(numbers) as new:
+        new.write_text(as_csv(outcomes), "utf-8")
+    with whole(settings) as new:
+        new.write_text(json.dumps(tree, indent=1, ensure_ascii=False), "utf-8")
     return str(sheet), str(numbers), str(settings)

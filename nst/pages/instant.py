@@ -18,6 +18,7 @@ from nst.backbones import NETWORKS
 from nst.checkpoints import NOTHING
 from nst.estimate import duration
 from nst.fast import COMMON_SIZE, FastSettings
+from nst.files import whole
 from nst.gallery import example
 from nst.images import save_png
 from nst.pages.live import plot
@@ -227,7 +228,8 @@ def shown(
     folder = run.folder()
     png, notes = folder / f"{name}.png", folder / f"{name}.json"
     save_png(result.picture, png, report)
-    notes.write_text(json.dumps(report, indent=2, ensure_ascii=False), "utf-8")
+    with whole(notes) as new:
+        new.write_text(json.dumps(report, indent=2, ensure_ascii=False), "utf-8")
     if run.over:
         return
     pair = (result.photo, result.picture)

@@ -8,7 +8,8 @@ from typing import Any
 import gradio as gr
 import pandas as pd
 
-from nst.images import resized, save_png, save_time_lapse
+from nst.files import whole
+from nst.images import resized, save_picture, save_png, save_time_lapse
 from nst.outputs import TimeLapse, curve, report, summary
 from nst.pages.parts import status
 from nst.pages.queue import Run
@@ -60,10 +61,11 @@ def _finished(
     folder = run.folder()
     png, settings, webp = (folder / f"{label}.{kind}" for kind in ("png", "json", "webp"))
     save_png(result.picture, png, kept)
-    settings.write_text(json.dumps(kept, indent=2, ensure_ascii=False), "utf-8")
+    with whole(settings) as new:
+        new.write_text(json.dumps(kept, indent=2, ensure_ascii=False), "utf-8")
     # A picture would be written anew with each answer, while the browser reads it.
     before = folder / f"{label}-before.jpg"
-    result.photo.save(before, quality=92)
+    save_picture(result.photo, before, quality=92)
     pair = str(before), str(png)
     shown = (words, str(png), pair, plot(curve(result.history)))
     tab = gr.Tabs(selected="compare")

@@ -15,7 +15,7 @@ from PIL.Image import Image
 from nst.estimate import duration
 from nst.gallery import PAINTING, PHOTO, example
 from nst.hub import Entry
-from nst.images import BadPicture, open_picture
+from nst.images import BadPicture, accepted, open_picture
 from nst.knobs import KNOBS
 from nst.methods import MethodPreset
 from nst.outputs import loss_line
@@ -79,10 +79,13 @@ QUIET = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility":
 
 @dataclass(frozen=True)
 class Frame:
-    """What all pages share: the app, its services, the tabs that choose a page, the address."""
+    """What all pages share: services, the tabs that choose a page, the address.
 
-    blocks: gr.Blocks
+    `arrived` is the event after which a page may ask for what its visitor had before.
+    """
+
     services: Services
+    arrived: gr.events.Dependency
     tabs: gr.Tabs
     address: gr.Textbox
 
@@ -134,6 +137,7 @@ def picture_field(label: str, value: Path, **options: Any) -> PictureField:
         height=240,
         buttons=["fullscreen"],
         webcam_options=gr.WebcamOptions(mirror=False),
+        placeholder=f"<small>{accepted()}</small>",
         **options,
     )
 

@@ -159,6 +159,11 @@ class PaintQueue:
         run = self.of(request, page)
         return run is not None and not run.ended
 
+    def unseen(self, request: gr.Request, page: str) -> Run | None:
+        """The visitor's newest run on a page, unless its end has been seen."""
+        run = self.of(request, page)
+        return run if run and run.joined and not run.delivered else None
+
     def stop(self, request: gr.Request, page: str) -> None:
         """Ends the visitor's runs on a page: at once where they wait, else after a step."""
         owner = self.sessions.visitor(request).owner

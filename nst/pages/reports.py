@@ -26,7 +26,7 @@ def lay_out(frame: Frame) -> list[tuple[gr.Button, Figure]]:
     """The page; returns the buttons that paint a figure anew."""
     with gr.Tab("Reports", id=NAME) as tab:
         tab.select(lambda: f"view={NAME}", None, frame.address, **QUIET)
-        frame.blocks.load(_opened, None, frame.tabs, **QUIET)
+        frame.arrived.then(_opened, None, frame.tabs, **QUIET)
         return _lay_out()
 
 

@@ -66,9 +66,9 @@ def site(
             services.sessions.arrive(name, str(tab)[:80])
             return name
 
-        blocks.load(arrive, tab, session, js=ARRIVE, **QUIET)
+        arrived = blocks.load(arrive, tab, session, js=ARRIVE, **QUIET)
         with gr.Tabs(selected=link.MAIN, elem_id="pages") as tabs:
-            frame = Frame(blocks, services, tabs, address)
+            frame = Frame(services, arrived, tabs, address)
             main = stylize.lay_out(frame, stylizer, estimate, fast, arbitrary)
             compared = compare.lay_out(frame, comparer)
             grid = explore.lay_out(frame, comparer)

@@ -48,7 +48,7 @@ def lay_out(
     styled = choices.StyleChoice(answers.end)
     default = get(DEFAULT)
     shown_first = _example(link.first_style())
-    blocks, address = frame.blocks, frame.address
+    address = frame.address
 
     with gr.Tab("Stylize", id=link.MAIN) as tab:
         with gr.Row(equal_height=False):
@@ -173,11 +173,10 @@ def lay_out(
             here = link.is_main(dict(request.query_params))
             return words, query if here else gr.skip(), False
 
-        blocks.load(choices.restored, None, place, **QUIET).then(
-            answers.at_once, api_name="fast", **trained
-        ).then(answers.any_at_once, api_name="any", **moved).then(
-            arrive, inputs, [foreseen, address, opening], **QUIET
-        )
+        restored = frame.arrived.then(choices.restored, None, place, **QUIET)
+        restored.then(answers.at_once, api_name="fast", **trained).then(
+            answers.any_at_once, api_name="any", **moved
+        ).then(arrive, inputs, [foreseen, address, opening], **QUIET)
         cards.select(choices.by_preset, None, [preset, *dials.values(), *leave], **QUIET).then(
             answers.consider, **think
         )
@@ -224,7 +223,7 @@ def lay_out(
             scroll_to_output=True,
             api_name="stylize",
         )
-        resumed = blocks.load(answers.returned, None, [go, stop], **QUIET).then(
+        resumed = restored.then(answers.returned, None, [go, stop], **QUIET).then(
             answers.resume, None, outputs, **QUIET
         )
         for went in (run, resumed):

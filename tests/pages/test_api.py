@@ -155,7 +155,7 @@ def test_two_visitors_are_painted_for_one_after_the_other(connect, engine):
 
 
 def test_cancelling_a_run_stops_the_engine(client, engine):
-    job = submit(client, Iterations=9000)
+    job = submit(client, Iterations=4000)
     engine.wait_for(active=1)
     next(iter(job))
     job.cancel()

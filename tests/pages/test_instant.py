@@ -175,7 +175,7 @@ def test_a_preset_or_a_painting_leaves_the_instant_styles(visit):
 
 
 def test_a_style_chosen_during_a_run_ends_the_run(visit, engine):
-    page = visit("preset=baseline&size=96&iterations=9000")
+    page = visit("preset=baseline&size=96&iterations=4000")
     press_stylize(page)
     engine.wait_for(active=1)
     choose(page, STYLES[1])

@@ -19,7 +19,7 @@ from nst.recipe import Recipe
 
 expect.set_options(timeout=20_000)
 SLOW = 90_000  # milliseconds, where a run must end first
-LONG = "size=96&iterations=9000"  # nobody waits for its end
+LONG = "size=96&iterations=4000"  # nobody waits for its end
 FIRST = next(iter(styles()))  # the style that a visitor sees first
 SHOWN = "e => e.complete && e.naturalWidth > 0"
 
@@ -426,7 +426,7 @@ def test_files_of_the_repository_are_not_served(server):
 
 
 def test_a_run_that_is_refused_leaves_a_usable_page(visit, engine):
-    page = visit("preset=baseline&size=2000&iterations=9000")
+    page = visit("preset=baseline&size=2000&iterations=4000")
     page.locator("#go").click()
     expect(page.get_by_test_id("toast-body").last).to_contain_text("the limit is 30 min")
     wait_for_the_end(page)
