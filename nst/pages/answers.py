@@ -20,7 +20,8 @@ from nst.pages import anypainting, instant, link
 from nst.pages.dials import ITERATIONS, NAMES, apply, blamed, changes
 from nst.pages.live import watched
 from nst.pages.parts import both, bundled_name, labels, opened, picture_problem
-from nst.pages.queue import NEVER_BEGAN, Run, Steps, follow, painted
+from nst.pages.queue import NEVER_BEGAN, follow, painted
+from nst.pages.runs import Run, Steps
 from nst.pages.services import Services
 from nst.pages.words import literal, refusal, sentence
 from nst.painters import CheckpointSettings, expected, refuse_download

@@ -33,7 +33,7 @@ from nst.pages.parts import (
     preset_choice,
     setting_field,
 )
-from nst.pages.queue import Outputs, Run
+from nst.pages.runs import Outputs, Run
 from nst.painters import painters
 from nst.reports import figures
 from nst.variants import MOST, Variant

@@ -23,7 +23,8 @@ from nst.outputs import curve, report
 from nst.pages import link
 from nst.pages.live import PREVIEW_SECONDS
 from nst.pages.parts import QUIET, Frame, bar, both, bundled_name, picture_problem
-from nst.pages.queue import NEVER_BEGAN, Outputs, Run, Steps, follow, painted
+from nst.pages.queue import NEVER_BEGAN, follow, painted
+from nst.pages.runs import Outputs, Run, Steps
 from nst.pages.services import Services
 from nst.pages.words import literal, sentence
 from nst.painters import refuse_download

@@ -19,7 +19,7 @@ from nst.pages.parts import (
     preset_choice,
     setting_field,
 )
-from nst.pages.queue import Outputs, Run
+from nst.pages.runs import Outputs, Run
 from nst.presets import get
 from nst.sheets import Grid
 from nst.variants import MOST_CELLS, Variant

@@ -23,7 +23,7 @@ from nst.gallery import example
 from nst.images import save_png
 from nst.pages.live import plot
 from nst.pages.parts import bar, described, style_cards
-from nst.pages.queue import Run
+from nst.pages.runs import Run
 from nst.pages.words import literal
 from nst.presets import paintings
 from nst.recipe import BadSetting

@@ -12,7 +12,7 @@ from nst.files import whole
 from nst.images import resized, save_picture, save_png, save_time_lapse
 from nst.outputs import TimeLapse, curve, report, summary
 from nst.pages.parts import status
-from nst.pages.queue import Run
+from nst.pages.runs import Run
 from nst.pages.words import literal
 from nst.steps import Result, Step
 

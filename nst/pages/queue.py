@@ -4,11 +4,9 @@ Events follow a run; a connection that is lost ends the following, not the run.
 """
 
 import asyncio
-import logging
 import os
 import threading
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,88 +17,15 @@ from anyio import to_thread
 
 from nst.estimate import duration
 from nst.names import Problem
+from nst.pages.runs import Outputs, Run, Steps
 from nst.pages.sessions import Sessions, Visitor
 from nst.pages.words import FAILED, refusal
 
-Outputs = tuple[Any, ...]
 PULSE = 0.1  # seconds between two looks at a run
-SKIP = gr.skip()
 
 
 class Busy(Problem):
     """No place for another run now; the message says when to come back."""
-
-
-class Run:
-    """One visitor's work on one page: asked for, waiting, being painted, ended.
-
-    It remembers what each output shows, so that whoever comes back sees all of it.
-    """
-
-    def __init__(
-        self, visitor: Visitor, page: str, outputs: int, folder: Callable[[], Path]
-    ) -> None:
-        """Asked for, without a place in a queue."""
-        self.visitor, self.page = visitor, page
-        self.asked = 0.0
-        self.seconds = 0.0  # foreseen, of what is left
-        self.state = "asked for"
-        self.error: Exception | None = None
-        self.delivered = False  # to its end, to somebody who followed it
-        self.abandoned: Callable[[], bool] = lambda: False
-        self._folder = folder
-        self._stopped = threading.Event()
-        # The change that gave it, and the value.
-        self._shown: list[tuple[int, Any]] = [(0, SKIP)] * outputs
-        self._change = 0
-        self._lock = threading.Lock()
-
-    def stop(self) -> None:
-        """Ends it after its present step."""
-        self._stopped.set()
-
-    @property
-    def over(self) -> bool:
-        """Whether it shall end after its present step."""
-        return self._stopped.is_set() or self.abandoned()
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing more comes of it."""
-        return self.state == "ended"
-
-    @property
-    def joined(self) -> bool:
-        """Whether it has ever had a place in a queue."""
-        return self.asked > 0
-
-    def fail(self, error: Exception) -> None:
-        """Ends it; whoever follows hears why."""
-        if not isinstance(error, Problem):
-            logging.exception("A run failed")
-        self.error, self.state = error, "ended"
-
-    def folder(self) -> Path:
-        """A new folder for files that must last as long as somebody may come back."""
-        return self._folder()
-
-    def show(self, outputs: Outputs) -> None:
-        """Changes what the page shows; `gr.skip()` leaves an output as it is."""
-        with self._lock:
-            self._change += 1
-            for place, value in enumerate(outputs):
-                if not _is_skip(value):
-                    self._shown[place] = (self._change, value)
-
-    def since(self, change: int) -> tuple[int, Outputs]:
-        """The newest change, and what has changed since another."""
-        with self._lock:
-            news = tuple(value if at > change else SKIP for at, value in self._shown)
-            return self._change, news
-
-
-def _is_skip(value: Any) -> bool:
-    return isinstance(value, dict) and value == SKIP
 
 
 @dataclass(frozen=True)
@@ -112,11 +37,8 @@ class Bounds:
     of_address: int
 
 
-Steps = Callable[[Run], Iterator[Outputs]]
-
-
 class PaintQueue:
-    """One thread that paints what waits, in the order of asking."""
+    """One thread that paints what waits, one run after the other."""
 
     def __init__(
         self,
@@ -125,11 +47,16 @@ class PaintQueue:
         sessions: Sessions,
         folder: Callable[[], Path],
         niceness: int = 0,
+        favor: float = 0.0,
     ) -> None:
-        """Begins at once; a larger `niceness` leaves the processors to others."""
-        self.bounds, self.sessions = bounds, sessions
+        """Begins at once; a larger `niceness` leaves the processors to others.
+
+        A run waits as if it had been asked for `favor` times its own seconds later, so that short
+        ones need not wait for all the long ones.
+        """
+        self.bounds, self.sessions, self.favor = bounds, sessions, favor
         self._folder = folder
-        self._waiting: deque[tuple[Run, Steps]] = deque()
+        self._waiting: list[tuple[Run, Steps]] = []
         self._painting: Run | None = None
         self._latest: dict[tuple[str, str], Run] = {}
         self._changed = threading.Condition()
@@ -138,9 +65,10 @@ class PaintQueue:
         self._thread.start()
 
     def begin(self, request: gr.Request, page: str, outputs: int) -> Run:
-        """A run of the visitor on a page, which replaces what an earlier one left there."""
+        """A run of the visitor on a page, which takes the place of an earlier one."""
         run = Run(self.sessions.visitor(request), page, outputs, self._folder)
         with self._changed:
+            self._forget((run.visitor.owner, page))
             self._latest[run.visitor.owner, page] = run
         return run
 
@@ -177,10 +105,10 @@ class PaintQueue:
         """Ends them, and forgets what they have shown."""
         self.stop(request, page)
         with self._changed:
-            self._latest.pop((self.sessions.visitor(request).owner, page), None)
+            self._forget((self.sessions.visitor(request).owner, page))
 
     def join(self, run: Run, seconds: float, steps: Steps) -> None:
-        """A place at the end of the queue for a run that takes about `seconds`. Raises `Busy`."""
+        """A place in the queue for a run that takes about `seconds`. Raises `Busy`."""
         run.asked, run.seconds = self.sessions.now(), seconds
         run.abandoned = lambda: self.sessions.abandoned(run.visitor.owner, run.asked)
         with self._changed:
@@ -188,6 +116,7 @@ class PaintQueue:
             self._refuse(run.visitor)
             run.state = "waiting"
             self._waiting.append((run, steps))
+            self._waiting.sort(key=lambda entry: self._due(entry[0]))
             self._changed.notify_all()
 
     def place(self, run: Run) -> tuple[int, float]:
@@ -206,7 +135,8 @@ class PaintQueue:
         with self._changed:
             for key, run in list(self._latest.items()):
                 if key[0] not in owners and run.state in ("asked for", "ended"):
-                    del self._latest[key]
+                    run.delivered = True
+                    self._forget(key)
 
     def close(self, patience: float) -> bool:
         """Ends all runs; whether the thread was done within `patience` seconds."""
@@ -218,9 +148,17 @@ class PaintQueue:
         self._thread.join(patience)
         return not self._thread.is_alive()
 
+    def _due(self, run: Run) -> float:
+        return run.asked + self.favor * run.seconds
+
     def _runs(self) -> list[Run]:
         painting = [self._painting] if self._painting else []
         return painting + [run for run, _ in self._waiting]
+
+    def _forget(self, key: tuple[str, str]) -> None:
+        run = self._latest.pop(key, None)
+        if run and run.delivered:
+            run.discard()
 
     def _clear(self) -> None:
         """Nobody waits behind what will not be painted."""
@@ -262,7 +200,7 @@ class PaintQueue:
                     if self._closed:
                         return
                     continue
-                self._painting, steps = self._waiting.popleft()
+                self._painting, steps = self._waiting.pop(0)
                 self._painting.state = "painting"
             self._paint(self._painting, steps)
             with self._changed:

@@ -20,7 +20,7 @@ from nst.machine import calibration, release
 from nst.names import Problem
 from nst.pages.middleware import Guard
 from nst.pages.parts import CSS, THEME
-from nst.pages.queue import Run
+from nst.pages.runs import Run
 from nst.pages.services import Services
 from nst.pages.sessions import Visitor
 from nst.steps import last
@@ -129,14 +129,7 @@ async def _tidy(blocks: gr.Blocks, services: Services) -> None:
     while True:
         await asyncio.sleep(TIDYING)
         try:
-            gone = services.sessions.forget()
-            for session in gone:
-                await _forget(blocks, services, session)
-            if gone:
-                for queue in (services.runs, services.at_once):
-                    queue.forget_all_but(services.sessions.owners())
-                gc.collect()
-                release()
+            await _forget_absent(blocks, services)
             if loop.time() - swept > SWEEPING:
                 swept = loop.time()
                 present = services.sessions.present()
@@ -145,9 +138,30 @@ async def _tidy(blocks: gr.Blocks, services: Services) -> None:
             logging.exception("Tidying up failed")
 
 
-async def _forget(blocks: gr.Blocks, services: Services, session: str) -> None:
-    """Everything that Gradio and we keep of a session."""
-    services.storage.forget(session)
+async def _forget_absent(blocks: gr.Blocks, services: Services) -> None:
+    """Everything that we keep of sessions that are gone, and what Gradio does."""
+    sessions = services.sessions
+    sessions.meet(list(blocks.state_holder.session_data))
+    gone = sessions.forget()
+    for session, closed in gone.items():
+        await _forget(blocks, session)
+        if closed:
+            await asyncio.to_thread(services.storage.remove, session)
+    services.storage.forget_all_but(sessions.names())
+    for queue in (services.runs, services.at_once):
+        queue.forget_all_but(sessions.owners())
+    if gone:
+        await asyncio.to_thread(_give_back)
+
+
+def _give_back() -> None:
+    """Memory that is free now, to the system."""
+    gc.collect()
+    release()
+
+
+async def _forget(blocks: gr.Blocks, session: str) -> None:
+    """Everything that Gradio keeps of a session."""
     queue, states = blocks._queue, blocks.state_holder
     await queue.clean_events(session_hash=session)
     queue.pending_event_ids_session.pop(session, None)

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -99,19 +99,31 @@ class Sessions:
         with self._lock:
             return [name for name, found in self._known.items() if +found.streams]
 
+    def meet(self, names: Iterable[str]) -> None:
+        """Sessions that somebody else knows of, so that they are forgotten in time."""
+        with self._lock:
+            for name in names:
+                self._of(name)
+
+    def names(self) -> set[str]:
+        """All sessions that are known."""
+        with self._lock:
+            return set(self._known)
+
     def owners(self) -> set[str]:
         """All who are known."""
         with self._lock:
             return {found.owner for found in self._known.values()}
 
-    def forget(self) -> list[str]:
-        """Removes the sessions that have been away for long, and returns their names."""
+    def forget(self) -> dict[str, bool]:
+        """Removes the sessions that have been away for long.
+
+        Returns their names, and whether each had said good-bye.
+        """
         now = self._now()
         with self._lock:
             gone = [name for name, found in self._known.items() if self._is_gone(found, now)]
-            for name in gone:
-                del self._known[name]
-        return gone
+            return {name: self._known.pop(name).left is not None for name in gone}
 
     def now(self) -> float:
         """The time that `abandoned` takes."""

@@ -97,10 +97,20 @@ class Storage:
             while len(own) > REMEMBERED:
                 own.popitem(last=False)
 
-    def forget(self, session: str) -> None:
-        """A session is over; its files age from now on."""
+    def remove(self, session: str) -> None:
+        """Removes the files of a closed tab that no other session has used."""
         with self._lock:
-            self._used.pop(session, None)
+            own = self._used.pop(session, {}).keys()
+            for path in own - self.permanent.union(*self._used.values()):
+                path.unlink(missing_ok=True)
+                with suppress(OSError):  # other files beside it
+                    path.parent.rmdir()
+
+    def forget_all_but(self, sessions: set[str]) -> None:
+        """Files of other sessions age from now on."""
+        with self._lock:
+            for session in self._used.keys() - sessions:
+                del self._used[session]
 
     def keep(self, data: bytes, name: str) -> Path:
         """A file of that name with these contents. Raises `StorageFull`."""

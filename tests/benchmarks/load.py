@@ -33,6 +33,7 @@ ROOT = Path(__file__).parent.parent.parent
 THOUGHT = 15.0  # seconds between two requests of a client
 SHARES = {"page": 0.40, "trained": 0.25, "any painting": 0.10, "run": 0.10, "stop": 0.15}
 PATIENCE = 1800.0
+PATIENCE_AT_THE_END = 10.0  # seconds after which everybody leaves
 QUIET = 120.0  # seconds after the last request
 SIGN = 2.0  # seconds in which something must be shown to whoever waits
 LEAVES_AFTER = 4.0  # seconds of a run that is stopped or left
@@ -47,6 +48,7 @@ class Kind:
     refused: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     silent: int = 0
+    unfinished: int = 0  # when the time was up
 
 
 class Refused(Exception):
@@ -175,19 +177,22 @@ async def visit(url: str, events: dict[str, Any], until: float, kinds: dict[str,
             client = Client(url, http, events)
             async with client.open():
                 for _ in range(3):
-                    await _once(client, kinds)
+                    await _once(client, kinds, until)
                     await asyncio.sleep(random.expovariate(1 / THOUGHT))
                     if time.monotonic() > until:
                         break
 
 
-async def _once(client: Client, kinds: dict[str, Kind]) -> None:
+async def _once(client: Client, kinds: dict[str, Kind], until: float) -> None:
     name = random.choices(list(SHARES), list(SHARES.values()))[0]
     kind, began = kinds[name], time.perf_counter()
     try:
-        await DO[name](client)
+        async with asyncio.timeout(until - time.monotonic() + PATIENCE_AT_THE_END):
+            await DO[name](client)
         taken = time.perf_counter() - began
         kind.finished.append(client.first if name == "stop" else taken)
+    except TimeoutError:
+        kind.unfinished += 1
     except Refused as refused:
         kind.refused.append(str(refused))
     except Exception as error:  # counted, whatever it is
@@ -218,8 +223,9 @@ def _row(name: str, kind: Kind) -> str:
 
     late = sum(sign > SIGN for sign in kind.signs)
     return (
-        f"| {name} | {len(kind.finished)} | {len(kind.refused)} | {len(kind.errors)} | "
-        f"{kind.silent} | {seconds(kind.finished)} | {seconds(kind.signs)} | {late} |"
+        f"| {name} | {len(kind.finished)} | {kind.unfinished} | {len(kind.refused)} | "
+        f"{len(kind.errors)} | {kind.silent} | {seconds(kind.finished)} | "
+        f"{seconds(kind.signs)} | {late} |"
     )
 
 
@@ -248,6 +254,22 @@ async def beside(url: str, events: dict[str, Any]) -> tuple[float, float]:
         return tuple(statistics.median(times[busy][1:]) for busy in (False, True))
 
 
+async def everything_once(url: str, events: dict[str, Any]) -> None:
+    """Each style, method and page once, so that what is loaded once in a process is loaded."""
+    async with httpx.AsyncClient(timeout=PATIENCE, trust_env=False) as http:
+        client = Client(url, http, events)
+        async with client.open():
+            await page(client)
+            for name in styles():
+                _, _, *rest = events["fast"]["values"]
+                await client.ask("fast", [_picture(photos()), name, *rest])
+            for name in all_methods():
+                _, _, _, *rest = events["any"]["values"]
+                pictures = _picture(photos()), _picture(paintings())
+                with suppress(RuntimeError):  # one that takes too long at the page's own size
+                    await client.ask("any", [*pictures, name, *rest])
+
+
 async def watched(process: psutil.Process, folder: Path) -> dict[str, float]:
     """The highest of each number, until it is cancelled."""
     peak = _measured(process, folder)
@@ -268,6 +290,7 @@ async def load(
         events = _events((await http.get(f"{url}config")).json())
     alone, busy = await beside(url, events)
     print(f"a trained style alone {alone:.2f} s, beside a run {busy:.2f} s ({busy / alone:.2f} x)")
+    await everything_once(url, events)
     await asyncio.sleep(15)
     before = _measured(process, folder)
     peak = asyncio.create_task(watched(process, folder))
@@ -279,10 +302,11 @@ async def load(
     await asyncio.sleep(QUIET)
     after = _measured(process, folder)
     print(
-        f"{clients} clients, {seconds:.0f} s\n\n| request | finished | refused with a time "
+        f"{clients} clients, {seconds:.0f} s\n\n| request | finished | not yet "
+        "| refused with a time "
         "| errors | without an answer | s, median | s, 95 % | first sign, median | 95 % "
         "| later than 2 s |\n"
-        "|---|---|---|---|---|---|---|---|---|---|"
+        "|---|---|---|---|---|---|---|---|---|---|---|"
     )
     for name, kind in kinds.items():
         print(_row(name, kind))

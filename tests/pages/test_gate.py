@@ -1,11 +1,15 @@
 """What the server gives away and what it says to requests that no page would send."""
 
 import base64
+import errno
 import io
 import json
 import logging
+import os
 import secrets
+import time
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from PIL import Image
@@ -14,6 +18,7 @@ from nst.hub import styles
 from nst.pages.guarded import MISFIT
 from nst.pages.middleware import CLOSED
 from nst.pages.payloads import NOT_ADMITTED
+from nst.pages.storage import KEPT
 from nst.presets import ROOT, paintings, photos
 from tests.pages.requests import ask, events, get, listen, post
 
@@ -263,3 +268,70 @@ def test_bundled_pictures_are_known_by_their_paths(server):
     bundled = {"path": str(paintings()["great_wave"].path)}
     data = [bundled, next(iter(styles())), 1.0, False, 64]
     assert words(ask(server, fast.number, data)) == {"done"}
+
+
+def test_uploads_fill_no_more_of_the_disk_than_they_may(server, monkeypatch):
+    storage = server.services.storage
+    monkeypatch.setattr(storage, "most_bytes", storage._bytes + 1000)
+    edge = b"--x\r\nContent-Disposition: form-data; name=files; filename=a.jpg\r\n\r\n"
+    body = edge + bytes(2000) + b"\r\n--x--\r\n"
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    status, answer = post(server, "gradio_api/upload", body, kind)
+    assert status == 507
+    assert "no room for more pictures now" in json.loads(answer)["detail"]
+    url = data_url(Image.effect_noise((200, 200), 90))
+    fast = next(event for event in events(server) if event.name == "fast")
+    said = words(ask(server, fast.number, [{"url": url}, *fast.values[1:]]))
+    assert "no room for more pictures now" in next(iter(said))
+
+
+def test_a_disk_that_refuses_is_a_sentence(server, monkeypatch):
+    """As when it is full or read-only: whatever the system says, the visitor hears when to try."""
+
+    async def refuses(*arguments, **options):
+        raise OSError(errno.EROFS, "Read-only file system", "/secret/place")
+
+    monkeypatch.setattr("gradio.routes.upload_fn", refuses)
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    status, answer = post(server, "gradio_api/upload", b"--x--\r\n", kind)
+    assert status == 507
+    assert "secret" not in answer.decode()
+
+
+def test_an_upload_that_is_too_old_is_asked_for_again(server):
+    path = upload(server, "old.jpg", PHOTO.read_bytes() + b"older")
+    then = time.time() - KEPT - 1
+    os.utime(path, (then, then))
+    fast = next(event for event in events(server) if event.name == "fast")
+    assert words(ask(server, fast.number, [{"path": path}, *fast.values[1:]])) == {SENTENCE}
+    assert get(server, f"gradio_api/file={path}")[0] == 404
+
+
+def test_an_open_tab_keeps_its_files(server):
+    path = upload(server, "kept.jpg", PHOTO.read_bytes() + b"kept")
+    session = secrets.token_hex(8)
+    fast = next(event for event in events(server) if event.name == "fast")
+    ask(server, fast.number, [{"path": path}, next(iter(styles())), 1.0, False, 64], session)
+    then = time.time() - KEPT - 1
+    os.utime(path, (then, then))
+    with urlopen(f"{server.url}gradio_api/heartbeat/{session}", timeout=60):
+        server.services.storage.sweep(server.services.sessions.present())
+        assert get(server, f"gradio_api/file={path}")[0] == 200
+
+
+def test_what_gradio_keeps_of_a_session_goes_with_it(server):
+    """The state of a session, its messages and its place in our own tables."""
+    session = secrets.token_hex(8)
+    for event in events(server)[:6]:
+        ask(server, event.number, small(event), session)
+    blocks, sessions = server.blocks, server.services.sessions
+    assert session in blocks.state_holder.session_data
+    sessions.leave(session)
+    end = time.monotonic() + 60
+    while session in blocks.state_holder.session_data:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    assert session not in blocks._queue.pending_messages_per_session
+    assert session not in blocks._queue.pending_event_ids_session
+    assert session not in sessions.present()
+    assert session not in server.services.storage._used

@@ -1,6 +1,7 @@
 """Places, bounds and ends of runs, with work that a test holds in its hand."""
 
 import asyncio
+import contextlib
 import threading
 import time
 from types import SimpleNamespace
@@ -106,6 +107,23 @@ def test_one_run_after_the_other_in_the_order_of_asking(queue, paint):
     other.go.set()
     until(lambda: second.ended)
     assert first.ended
+
+
+def test_short_runs_need_not_wait_for_all_long_ones(sessions, clock, tmp_path):
+    queue = PaintQueue("test", BOUNDS, sessions, lambda: tmp_path, favor=3.0)
+    works = {}
+    for name, seconds in (("first", 9.0), ("long", 9.0), ("short", 1.0), ("patient", 9.0)):
+        run, works[name] = queue.begin(request(name, name), PAGE, OUTPUTS), Work()
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(sessions.stream(name, "answers"))
+        queue.join(run, seconds, works[name])
+        if name == "first":
+            until(works[name].began.is_set)
+        works[name] = run, works[name]
+        clock.seconds += 2
+    places = {name: queue.place(run)[0] for name, (run, _) in works.items() if name != "first"}
+    assert places == {"short": 1, "long": 2, "patient": 3}
+    assert queue.close(10)
 
 
 def test_a_follower_sees_the_place_and_then_everything(queue, paint):
@@ -287,13 +305,15 @@ def test_an_abandoned_run_ends(queue, paint, sessions, clock):
 def test_sessions_are_forgotten_some_time_after_their_last_stream(sessions, clock):
     with sessions.stream("a", "heartbeat"):
         clock.seconds += 10 * FORGOTTEN
-        assert sessions.forget() == []
+        assert sessions.forget() == {}
         assert sessions.present() == ["a"]
     sessions.visitor(request("b"))
     clock.seconds += FORGOTTEN - 1
-    assert sessions.forget() == []
+    assert sessions.forget() == {}
     clock.seconds += 2
-    assert sorted(sessions.forget()) == ["a", "b"]
+    sessions.leave("a")
+    clock.seconds += FORGOTTEN
+    assert sessions.forget() == {"a": True, "b": False}
     assert sessions.owners() == set()
 
 

@@ -63,6 +63,16 @@ def test_files_of_an_open_tab_stay_and_others_go(storage):
     assert not other.exists()
 
 
+def test_files_of_a_closed_tab_go_unless_another_uses_them(storage):
+    page = storage.keep(b"0", "page.png")
+    storage.begin()
+    own, shared = storage.keep(b"1", "a.png"), storage.keep(b"2", "b.png")
+    storage.use("closed", [page, own, shared])
+    storage.use("open", [shared])
+    storage.remove("closed")
+    assert [path.exists() for path in (page, own, shared)] == [True, False, True]
+
+
 def test_uploads_have_a_bound(tmp_path):
     storage = Storage(tmp_path, most_bytes=1000)
     storage.keep(bytes(600), "a.png")
