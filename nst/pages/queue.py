@@ -68,7 +68,6 @@ class PaintQueue:
         """A run of the visitor on a page, which takes the place of an earlier one."""
         run = Run(self.sessions.visitor(request), page, outputs, self._folder)
         with self._changed:
-            self._forget((run.visitor.owner, page))
             self._latest[run.visitor.owner, page] = run
         return run
 
@@ -105,7 +104,7 @@ class PaintQueue:
         """Ends them, and forgets what they have shown."""
         self.stop(request, page)
         with self._changed:
-            self._forget((self.sessions.visitor(request).owner, page))
+            self._latest.pop((self.sessions.visitor(request).owner, page), None)
 
     def join(self, run: Run, seconds: float, steps: Steps) -> None:
         """A place in the queue for a run that takes about `seconds`. Raises `Busy`."""
@@ -135,8 +134,7 @@ class PaintQueue:
         with self._changed:
             for key, run in list(self._latest.items()):
                 if key[0] not in owners and run.state in ("asked for", "ended"):
-                    run.delivered = True
-                    self._forget(key)
+                    del self._latest[key]
 
     def close(self, patience: float) -> bool:
         """Ends all runs; whether the thread was done within `patience` seconds."""
@@ -154,11 +152,6 @@ class PaintQueue:
     def _runs(self) -> list[Run]:
         painting = [self._painting] if self._painting else []
         return painting + [run for run, _ in self._waiting]
-
-    def _forget(self, key: tuple[str, str]) -> None:
-        run = self._latest.pop(key, None)
-        if run and run.delivered:
-            run.discard()
 
     def _clear(self) -> None:
         """Nobody waits behind what will not be painted."""

@@ -1,7 +1,6 @@
 """A run of one visitor: what it shows, whoever looks, until it ends."""
 
 import logging
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -71,11 +70,6 @@ class Run:
         if self._files is None:
             self._files = self._folder()
         return self._files
-
-    def discard(self) -> None:
-        """Removes its files; nobody will look any more."""
-        if self._files is not None:
-            shutil.rmtree(self._files, ignore_errors=True)
 
     def show(self, outputs: Outputs) -> None:
         """Changes what the page shows; `gr.skip()` leaves an output as it is."""

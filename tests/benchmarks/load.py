@@ -89,15 +89,18 @@ class Client:
         joined = await self.http.post(f"{self.url}gradio_api/queue/join", json=body)
         if joined.status_code != 200:
             raise RuntimeError(f"{name}: {joined.status_code} {joined.text[:200]}")
+        event = joined.json()["event_id"]
         address = f"{self.url}gradio_api/queue/data?session_hash={self.session}"
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds), self.http.stream("GET", address) as stream:
                 async for line in stream.aiter_lines():
-                    if line.startswith("data: ") and self._read(json.loads(line[6:]), began):
+                    if line.startswith("data: ") and self._read(json.loads(line[6:]), event, began):
                         return
 
-    def _read(self, message: dict[str, Any], began: float) -> bool:
+    def _read(self, message: dict[str, Any], event: str, began: float) -> bool:
         kind = message["msg"]
+        if message.get("event_id") not in (event, None):
+            return False
         if kind in ("process_generating", "process_completed") and self.first is None:
             self.first = time.perf_counter() - began
         if kind == "process_completed" and not message["success"]:
@@ -105,7 +108,7 @@ class Client:
             raise Refused(words) if "come back in" in words else RuntimeError(words)
         if kind == "unexpected_error":
             raise RuntimeError(str(message))
-        return kind == "close_stream"
+        return kind in ("process_completed", "close_stream")
 
 
 def _events(config: dict[str, Any]) -> dict[str, Any]:
