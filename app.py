@@ -41,14 +41,16 @@ def main() -> int:
     ending = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ending.set())
-    with gradio_files(found):
-        blocks = build(found)
-        blocks.launch(server_port=port, prevent_thread_lock=True, **options(blocks, found))
-        warm_up(found)
-        ending.wait()
-        blocks.close()
-    if not found.close():
-        os._exit(0)  # a run is still in torch, which would end the process with an abort
+    try:
+        with gradio_files(found):
+            blocks = build(found)
+            blocks.launch(server_port=port, prevent_thread_lock=True, **options(blocks, found))
+            warm_up(found)
+            ending.wait()
+            blocks.close()
+    finally:
+        if not found.close():
+            os._exit(1)  # a run is still in torch, which would end the process with an abort
     return 0
 
 

@@ -130,7 +130,7 @@ class Answers:
     ) -> Shown:
         """Paint the photo in the style of the painting; from a checkpoint's result, if any."""
         runs = self.services.runs
-        run = runs.asked(request, PAGE, OUTPUTS)
+        run = runs.claim(request, PAGE, OUTPUTS)
         plan = partial(self._plan, photo, painting, preset, values)
         async for shown in painted(runs, run, plan, NEVER_BEGAN):
             yield shown

@@ -102,7 +102,7 @@ class Comparing:
     ) -> AsyncIterator[Outputs]:
         """What a run shows; `show` makes that of its progress and whether a result is new."""
         runs = self.services.runs
-        run = runs.asked(request, self.page, self.outputs)
+        run = runs.claim(request, self.page, self.outputs)
 
         def plan() -> tuple[float, Steps]:
             variants, pictures = choose(), both(photo, painting)

@@ -2,27 +2,29 @@
 
 import errno
 import logging
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from anyio import to_thread
 from gradio.block_function import BlockFunction
 from gradio.exceptions import Error
 
 from nst.names import Problem
 from nst.pages.payloads import admitted
-from nst.pages.storage import FULL, Storage
-from nst.pages.words import FAILED, note, refusal
+from nst.pages.storage import Storage, StorageFull
+from nst.pages.words import failed, note, refusal, where
 
 LOG = logging.getLogger("nst.pages")
 PICTURES = ("image", "imageslider", "gallery", "imageeditor")  # components that take files
-MISFIT = note(
+MISFIT = (
     "This request does not fit: an input is missing, or has a wrong type or value. The page "
-    "“Use via API” at the foot of this app lists what each endpoint takes.",
-    "This request does not fit",
+    "“Use via API” at the foot of this app lists what each endpoint takes."
 )
+TITLE = "This request does not fit"
+LONGEST = 100  # letters of a session's name
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class GuardedBlocks(gr.Blocks):
@@ -39,10 +41,18 @@ class GuardedBlocks(gr.Blocks):
     async def preprocess_data(
         self, block_fn: BlockFunction, inputs: list[Any], *rest: Any, **options: Any
     ) -> list[Any]:
-        """Gradio's own, after the gate."""
+        """Gradio's own, after the gate. Raises `gr.Error`.
+
+        The inputs themselves are changed, so that no event keeps pictures as text.
+        """
         try:
-            checked = _sent(block_fn, inputs, self.storage, self.most_bytes)
-            return await super().preprocess_data(block_fn, checked, *rest, **options)
+            # Gradio itself gives the session's name to events that cancel others.
+            if not isinstance(inputs, list) or len(inputs) > max(1, len(block_fn.inputs)):
+                raise note(MISFIT, TITLE)
+            inputs[:] = await to_thread.run_sync(
+                _sent, block_fn, inputs, self.storage, self.most_bytes
+            )
+            return await super().preprocess_data(block_fn, inputs, *rest, **options)
         except Exception as error:
             LOG.warning("Refused a request for %s: %s", _name(block_fn), type(error).__name__)
             raise _as_note(error) from None
@@ -50,9 +60,11 @@ class GuardedBlocks(gr.Blocks):
     async def process_api(
         self, block_fn: BlockFunction | int, inputs: list[Any], **options: Any
     ) -> dict[str, Any]:
-        """Gradio's own; every exception becomes a sentence, and files are remembered."""
+        """Gradio's own; files are remembered. Raises `gr.Error` whatever happens."""
         session = str(options.get("session_hash") or "")
         try:
+            if len(session) > LONGEST:
+                raise note(MISFIT, TITLE)
             answer = await super().process_api(block_fn, inputs, **options)
         except Error as error:
             error.print_exception = False
@@ -63,12 +75,13 @@ class GuardedBlocks(gr.Blocks):
             LOG.warning("Refused a request for %s: %s", _name(block_fn), type(error).__name__)
             raise refusal(error) from None
         except OSError as error:
-            LOG.error("%s failed: %s", _name(block_fn), _where(error))
-            raise (refusal(FULL) if error.errno in FULL_DISK else FAILED) from None
+            LOG.error("%s failed: %s", _name(block_fn), where(error))
+            raise (refusal(StorageFull()) if error.errno in FULL_DISK else failed()) from None
         except Exception as error:
-            LOG.error("%s failed: %s", _name(block_fn), _where(error))
-            raise FAILED from None
-        self.storage.use(session, _files([inputs, answer.get("data")], self.storage))
+            LOG.error("%s failed: %s", _name(block_fn), where(error))
+            raise failed() from None
+        shown = [inputs, answer.get("data")]
+        await to_thread.run_sync(lambda: self.storage.use(session, _files(shown, self.storage)))
         return answer
 
 
@@ -76,18 +89,14 @@ def _as_note(error: Exception) -> Error:
     """Why a request was refused, without what it was."""
     if isinstance(error, Problem):
         return refusal(error, "This cannot be used")
-    return note(error.message, MISFIT.title) if isinstance(error, Error) else MISFIT
+    return note(error.message if isinstance(error, Error) else MISFIT, TITLE)
 
 
-FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-
-
-def _sent(block_fn: BlockFunction, inputs: Any, storage: Storage, most_bytes: int) -> list[Any]:
+def _sent(
+    block_fn: BlockFunction, inputs: list[Any], storage: Storage, most_bytes: int
+) -> list[Any]:
     """The inputs of a request, as far as they are admitted."""
-    if not isinstance(inputs, list):
-        raise MISFIT
-    kinds = [getattr(block, "get_block_name", str)() for block in block_fn.inputs]
-    kinds += [""] * (len(inputs) - len(kinds))
+    kinds = [block.get_block_name() for block in block_fn.inputs] or [""]
     return [
         admitted(value, storage, most_bytes, picture=kind in PICTURES)
         for value, kind in zip(inputs, kinds, strict=False)
@@ -101,14 +110,6 @@ def _said_under(block_fn: BlockFunction, words: str) -> list[dict[str, Any]]:
 
 def _name(block_fn: BlockFunction | int) -> str:
     return str(getattr(block_fn, "api_name", None) or "an event")
-
-
-def _where(error: Exception) -> str:
-    """Kind and place of an error, without its words, which may hold a visitor's values."""
-    frames = traceback.extract_tb(error.__traceback__)
-    last = frames[-1] if frames else None
-    place = f"{Path(last.filename).name}:{last.lineno}" if last else "?"
-    return f"{type(error).__name__} at {place}"
 
 
 def _files(value: Any, storage: Storage) -> Iterator[Path]:

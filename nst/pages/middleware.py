@@ -1,16 +1,19 @@
 """What stands before Gradio's own routes: files, uploads, streams, and routes that stay closed."""
 
+import asyncio
 import json
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
-from urllib.parse import parse_qs
+
+from starlette.datastructures import QueryParams
 
 from nst.names import Problem
 from nst.pages.sessions import Sessions
-from nst.pages.storage import FULL, Storage
+from nst.pages.storage import Storage, StorageFull
+from nst.pages.words import where
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -27,12 +30,14 @@ CLOSED = (
 )
 FORM_BYTES = 64 * 1024  # of an upload's request, beside the file
 JSON_BYTES = 256 * 1024  # of any other request, beside pictures as text
+BODY_PATIENCE = 20.0  # seconds for the next part of a body
 MOST_IN_FLIGHT = 256 * 2**20  # bytes of requests that are being read
 GONE = "This file is not here, or is no longer kept."
 CLOSED_WORDS = "This app has no such address."
 MISFIT = "This request does not fit any endpoint of this app."
 NO_LENGTH = "A request must say its length."
 TOO_LONG = "This request is too large; the limit is one picture of {} MB."
+SLOW = "Nothing of this request came for a while. Please send it again."
 LATER = "The server is reading many requests. Please try again in a few seconds."
 
 
@@ -74,27 +79,33 @@ class Guard:
             started = started or message["type"] == "http.response.start"
             await send(message)
 
+        body = _Body(receive)
         try:
             with ExitStack() as while_it_runs:
                 if not self._answers(scope, while_it_runs):
-                    await self.app(scope, receive, watched)
+                    await self.app(scope, body.receive, watched)
                     return
             await _answer(send, 204, "")
         except Refused as refused:
-            await _drain(receive)
+            with suppress(TooSlow):
+                await body.drain()
             await _answer(send, refused.status, refused.words)
+        except TooSlow:
+            if not started:
+                await _answer(send, 408, SLOW)
         except Exception as error:
-            LOG.warning("%s %s: %s", scope["method"], _kind(scope), type(error).__name__)
+            LOG.warning("%s %s: %s", scope["method"], _kind(scope), where(error))
             if not started:
                 full = isinstance(error, OSError)
-                await _answer(send, 507 if full else 400, str(FULL) if full else MISFIT)
+                words = str(StorageFull()) if full else MISFIT
+                await _answer(send, 507 if full else 400, words)
 
     def _answers(self, scope: Scope, while_it_runs: ExitStack) -> bool:
         """Whether the request is done with; else what holds while Gradio answers it.
 
         Raises `Refused`.
         """
-        path, query = scope["path"], parse_qs(scope.get("query_string", b"").decode("latin-1"))
+        path, query = scope["path"], QueryParams(scope.get("query_string", b""))
         if "deep_link" in query:
             raise Refused(404, CLOSED_WORDS)
         route = path.partition(API)[2]
@@ -104,10 +115,10 @@ class Guard:
             if not self.storage.holds(route.removeprefix("/file=")):
                 raise Refused(404, GONE)
         elif route == "/leave":
-            self.sessions.leave(query.get("session", [""])[0])
+            self.sessions.leave(query.get("session", ""))
             return True
         elif route == "/queue/data":
-            session = query.get("session_hash", [""])[0]
+            session = query.get("session_hash", "")
             while_it_runs.enter_context(self.sessions.stream(session, "answers"))
         elif route.startswith("/heartbeat/"):
             session = route.removeprefix("/heartbeat/")
@@ -122,8 +133,9 @@ class Guard:
     @contextmanager
     def _reading(self, route: str, scope: Scope) -> Iterator[None]:
         """While the body of a request is read. Raises `Refused`."""
-        length = next((v for k, v in scope["headers"] if k == b"content-length"), None)
-        if length is None or not length.isdigit():
+        headers = dict(scope["headers"])
+        length = headers.get(b"content-length", b"")
+        if b"transfer-encoding" in headers or not length.isdigit():
             raise Refused(411, NO_LENGTH)
         size, upload = int(length), route.startswith("/upload")
         most = self.most_bytes + FORM_BYTES if upload else 3 * self.most_bytes + JSON_BYTES
@@ -147,14 +159,33 @@ class Guard:
                 self._in_flight -= size
 
 
-async def _drain(receive: Receive) -> None:
-    """Reads a body to its end, within reason: a sender who is cut off hears no answer."""
-    read = 0
-    while read < MOST_IN_FLIGHT:
-        message = await receive()
-        read += len(message.get("body", b""))
-        if not message.get("more_body"):
-            return
+class TooSlow(Exception):
+    """A body of which nothing came for long."""
+
+
+class _Body:
+    """What is received of a request, which must not be waited for without end."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive, self._whole = receive, False
+
+    async def receive(self) -> MutableMapping[str, Any]:
+        """The next message. Raises `TooSlow`; after the body there is only the end to wait for."""
+        if self._whole:
+            return await self._receive()
+        try:
+            async with asyncio.timeout(BODY_PATIENCE):
+                message = await self._receive()
+        except TimeoutError:
+            raise TooSlow from None
+        self._whole = not message.get("more_body", False)
+        return message
+
+    async def drain(self) -> None:
+        """Reads to the end, within reason: a sender who is cut off hears no answer."""
+        read = 0
+        while not self._whole and read < MOST_IN_FLIGHT:
+            read += len((await self.receive()).get("body", b""))
 
 
 async def _answer(send: Send, status: int, words: str) -> None:

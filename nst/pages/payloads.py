@@ -29,14 +29,19 @@ FILE_META = {"_type": "gradio.FileData"}
 DEEPEST = 20  # tables and lists inside each other
 
 
-class NotAdmitted(Problem):
-    """A file that a request may not name. The message is the same whatever the file is."""
-
-
-NOT_ADMITTED = NotAdmitted(
+MOST_FILES = 100  # that one request may name
+WORDS = (
     "Choose the picture again: only pictures that were uploaded here in the last hour, bundled "
     "ones and data URLs can be used, no other files and no addresses."
 )
+
+
+class NotAdmitted(Problem):
+    """A file that a request may not name. The message is the same whatever the file is."""
+
+    def __init__(self) -> None:
+        """Whatever the reason."""
+        super().__init__(WORDS)
 
 
 def admitted(value: Any, storage: Storage, most_bytes: int, picture: bool = False) -> Any:
@@ -51,10 +56,11 @@ def admitted(value: Any, storage: Storage, most_bytes: int, picture: bool = Fals
 class _Gate:
     def __init__(self, storage: Storage, most_bytes: int) -> None:
         self.storage, self.most_bytes = storage, most_bytes
+        self.files = 0
 
     def admit(self, value: Any, picture: bool, depth: int) -> Any:
         if depth > DEEPEST:
-            raise NOT_ADMITTED
+            raise NotAdmitted
         if isinstance(value, Mapping):
             if value.get("path") is not None or value.get("url") is not None:
                 return self._file(value.get("path"), value.get("url"))
@@ -66,6 +72,9 @@ class _Gate:
         return value
 
     def _file(self, path: Any, url: Any) -> dict[str, Any]:
+        self.files += 1
+        if self.files > MOST_FILES:
+            raise NotAdmitted
         text = next((t for t in (url, path) if isinstance(t, str) and t.startswith("data:")), None)
         found = self._from_data_url(text) if text else self._from_path(path)
         return {
@@ -76,22 +85,22 @@ class _Gate:
         }
 
     def _from_path(self, path: Any) -> Path:
-        if isinstance(path, str) and len(path) < 4096:
+        if isinstance(path, str):
             if found := self.storage.holds(path):
                 return found
             if bundled := _bundled(path):
                 return self.storage.keep(bundled.read_bytes(), bundled.name)
-        raise NOT_ADMITTED
+        raise NotAdmitted
 
     def _from_data_url(self, text: str) -> Path:
         match = DATA_URL.match(text)
         suffix = match and SUFFIXES.get(match[1].lower())
         if not suffix or len(text) - match.end() > -(-self.most_bytes // 3) * 4:
-            raise NOT_ADMITTED
+            raise NotAdmitted
         try:
             data = base64.b64decode(text[match.end() :], validate=True)
         except (binascii.Error, ValueError):
-            raise NOT_ADMITTED from None
+            raise NotAdmitted from None
         return self.storage.keep(data, f"picture{suffix}")
 
 

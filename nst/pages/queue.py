@@ -9,6 +9,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from nst.estimate import duration
 from nst.names import Problem
 from nst.pages.runs import Outputs, Run, Steps
 from nst.pages.sessions import Sessions, Visitor
-from nst.pages.words import FAILED, refusal
+from nst.pages.words import failed, note
 
+CLEARING = 2.0  # seconds between two looks at who has left the queue
 PULSE = 0.1  # seconds between two looks at a run
 
 
@@ -59,7 +61,7 @@ class PaintQueue:
         self._waiting: list[tuple[Run, Steps]] = []
         self._painting: Run | None = None
         self._latest: dict[tuple[str, str], Run] = {}
-        self._changed = threading.Condition()
+        self._changed = threading.Condition(threading.RLock())
         self._closed = False
         self._thread = threading.Thread(target=self._work, args=(niceness,), name=name, daemon=True)
         self._thread.start()
@@ -71,11 +73,14 @@ class PaintQueue:
             self._latest[run.visitor.owner, page] = run
         return run
 
-    def asked(self, request: gr.Request, page: str, outputs: int) -> Run:
-        """The run that the visitor has just begun there, or a new one."""
-        found = self.of(request, page)
-        fresh = found and found.state == "asked for"
-        return found if fresh else self.begin(request, page, outputs)
+    def claim(self, request: gr.Request, page: str, outputs: int) -> Run:
+        """The run that the visitor has just begun there, or a new one, for one event alone."""
+        with self._changed:
+            run = self.of(request, page)
+            if run is None or run.state != "asked for":
+                run = self.begin(request, page, outputs)
+            run.state = "planned"
+            return run
 
     def of(self, request: gr.Request, page: str) -> Run | None:
         """The visitor's newest run on a page, also if it has ended."""
@@ -121,19 +126,14 @@ class PaintQueue:
     def place(self, run: Run) -> tuple[int, float]:
         """How many are before a waiting run, and the seconds that they will take."""
         with self._changed:
-            self._clear()
-            before = [self._painting] if self._painting else []
-            for other, _ in self._waiting:
-                if other is run:
-                    break
-                before.append(other)
+            before = list(takewhile(lambda other: other is not run, self._runs()))
         return len(before), sum(other.seconds for other in before)
 
     def forget_all_but(self, owners: set[str]) -> None:
         """Drops what ended runs of others have left."""
         with self._changed:
             for key, run in list(self._latest.items()):
-                if key[0] not in owners and run.state in ("asked for", "ended"):
+                if key[0] not in owners and run.state not in ("waiting", "painting"):
                     del self._latest[key]
 
     def close(self, patience: float) -> bool:
@@ -185,28 +185,26 @@ class PaintQueue:
         # Of this thread alone, and of those that torch starts from it.
         with suppress(OSError, AttributeError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._closed)
-                self._clear()
-                if not self._waiting:
-                    if self._closed:
-                        return
-                    continue
-                self._painting, steps = self._waiting.pop(0)
-                self._painting.state = "painting"
-            self._paint(self._painting, steps)
-            with self._changed:
-                self._painting = None
+        while self._paint_next():
+            pass
 
-    def _paint(self, run: Run, steps: Steps) -> None:
+    def _paint_next(self) -> bool:
+        """Paints what is first; whether the queue goes on. Nothing of it is kept afterwards."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closed, CLEARING)
+            self._clear()
+            if not self._waiting:
+                return not self._closed
+            run, steps = self._waiting.pop(0)
+            self._painting, run.state = run, "painting"
         try:
             for outputs in steps(run):
                 run.show(outputs)
         except Exception as error:
             run.fail(error)
-        else:
-            run.state = "ended"
+        with self._changed:
+            self._painting, run.state = None, "ended"
+        return True
 
 
 def _soon(seconds: Sequence[float]) -> float:
@@ -229,6 +227,10 @@ async def painted(
         queue.join(run, *await to_thread.run_sync(plan))
     except Exception as error:
         run.fail(error)
+    except BaseException:  # the event was cancelled
+        run.stop()
+        run.state = "ended"
+        raise
     async for outputs in follow(queue, run, unpainted):
         yield outputs
 
@@ -252,13 +254,13 @@ async def follow(queue: PaintQueue, run: Run, unpainted: Any) -> AsyncIterator[O
             break
         await asyncio.sleep(PULSE)
     run.delivered = True
-    if run.error:
-        problem = isinstance(run.error, Problem)
-        found = refusal(run.error) if problem else FAILED
+    if run.fault is not None:
+        found = note(run.fault, "This cannot be painted") if run.fault else failed()
         yield f"<p><b>⚠ {found.message}</b></p>", *news[1:]
-        raise found from None
+        raise found
     if not seen:
         yield unpainted, *news[1:]
+    run.forget()
 
 
 NEVER_BEGAN = "<p><b>Stopped before it began.</b></p>"

@@ -10,9 +10,11 @@ import gradio as gr
 
 from nst.names import Problem
 from nst.pages.sessions import Visitor
+from nst.pages.words import sentence, where
 
 Outputs = tuple[Any, ...]
 SKIP = gr.skip()
+LOG = logging.getLogger("nst.pages")
 
 
 class Run:
@@ -26,10 +28,10 @@ class Run:
     ) -> None:
         """Asked for, without a place in a queue."""
         self.visitor, self.page = visitor, page
-        self.asked = 0.0
+        self.asked: float | None = None
         self.seconds = 0.0  # foreseen, of what is left
         self.state = "asked for"
-        self.error: Exception | None = None
+        self.fault: str | None = None  # why it failed; empty where that is nobody's business
         self.delivered = False  # to its end, to somebody who followed it
         self.abandoned: Callable[[], bool] = lambda: False
         self._folder = folder
@@ -57,13 +59,14 @@ class Run:
     @property
     def joined(self) -> bool:
         """Whether it has ever had a place in a queue."""
-        return self.asked > 0
+        return self.asked is not None
 
     def fail(self, error: Exception) -> None:
-        """Ends it; whoever follows hears why."""
+        """Ends it; whoever follows hears why, and nothing else of the error is kept."""
         if not isinstance(error, Problem):
-            logging.exception("A run failed")
-        self.error, self.state = error, "ended"
+            LOG.error("A run failed: %s", where(error))
+        self.fault = sentence(error) if isinstance(error, Problem) else ""
+        self.state = "ended"
 
     def folder(self) -> Path:
         """Where files lie that must last as long as somebody may come back."""
@@ -78,6 +81,11 @@ class Run:
             for place, value in enumerate(outputs):
                 if not _is_skip(value):
                     self._shown[place] = (self._change, value)
+
+    def forget(self) -> None:
+        """Keeps no pictures any more."""
+        with self._lock:
+            self._shown = [(0, SKIP)] * len(self._shown)
 
     def since(self, change: int) -> tuple[int, Outputs]:
         """The newest change, and what has changed since another."""

@@ -23,8 +23,10 @@ from nst.pages.parts import CSS, THEME
 from nst.pages.runs import Run
 from nst.pages.services import Services
 from nst.pages.sessions import Visitor
+from nst.pages.words import where
 from nst.steps import last
 
+LOG = logging.getLogger("nst.pages")
 TIDYING = 5.0  # seconds between two looks at who is gone
 SWEEPING = 60.0  # … and at files that are too old
 THREADS = 120  # of Gradio: answers that wait hold none
@@ -134,8 +136,8 @@ async def _tidy(blocks: gr.Blocks, services: Services) -> None:
                 swept = loop.time()
                 present = services.sessions.present()
                 await asyncio.to_thread(services.storage.sweep, present)
-        except Exception:
-            logging.exception("Tidying up failed")
+        except Exception as error:
+            LOG.error("Tidying up failed: %s", where(error))
 
 
 async def _forget_absent(blocks: gr.Blocks, services: Services) -> None:

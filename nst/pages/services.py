@@ -32,8 +32,10 @@ class Services:
     runs: PaintQueue
     at_once: PaintQueue
 
-    def close(self, patience: float = 20.0) -> bool:
+    def close(self, patience: float = 8.0) -> bool:
         """Ends all runs and removes all files; whether every run ended in time."""
+        for queue in (self.at_once, self.runs):
+            queue.close(0)
         ended = [queue.close(patience) for queue in (self.at_once, self.runs)]
         self.storage.close()
         return all(ended)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import gradio as gr
 
 LOST = 60.0  # seconds in which a tab whose connection was lost may come back
-LEFT = 3.0  # … and one that said good-bye, since a page that is loaded anew says it, too
+LEFT = 8.0  # … and one that said good-bye, since a page that is loaded anew says it, too
 NEVER_HEARD = 10.0  # seconds in which somebody must begin to listen to what was asked for
 FORGOTTEN = 90.0  # seconds after which nothing of an absent session is kept
 

@@ -1,6 +1,7 @@
 """The one folder of this process for uploads and results: locked, bounded and emptied."""
 
 import os
+import secrets
 import shutil
 import tempfile
 import threading
@@ -13,12 +14,15 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from nst.files import BadOutput, whole
 from nst.names import Problem
 
 KEPT = 3600.0  # seconds without use after which a file is gone
 MOST_BYTES = 2 * 2**30  # of all uploads and results together
 RESERVE = 200 * 2**20  # bytes of the disk that uploads leave to others
 REMEMBERED = 200  # newest files of one session that its open tab keeps
+LONGEST = 4096  # letters of a path; longer ones take long to resolve
+YOUNG = 60.0  # seconds in which a file may belong to a request that is being answered
 LOCK = "lock"
 PREFIX = "process-"
 
@@ -30,10 +34,11 @@ class NoStorage(Problem):
 class StorageFull(Problem):
     """No room for another file; the message says when to come back."""
 
-
-FULL = StorageFull(
-    "The server has no room for more pictures now. Please try again in a few minutes."
-)
+    def __init__(self) -> None:
+        """Whatever the reason."""
+        super().__init__(
+            "The server has no room for more pictures now. Please try again in a few minutes."
+        )
 
 
 class Storage:
@@ -75,6 +80,8 @@ class Storage:
 
     def find(self, path: str) -> Path | None:
         """The file of that path, if it lies here."""
+        if len(path) > LONGEST:
+            return None
         with suppress(OSError, ValueError, RuntimeError):
             found = Path(path).resolve()
             if found.is_relative_to(self.folder) and found.is_file() and found.name != LOCK:
@@ -101,10 +108,14 @@ class Storage:
         """Removes the files of a closed tab that no other session has used."""
         with self._lock:
             own = self._used.pop(session, {}).keys()
-            for path in own - self.permanent.union(*self._used.values()):
-                path.unlink(missing_ok=True)
+            unused = own - self.permanent.union(*self._used.values())
+        for path in unused:
+            if _age(path) > YOUNG:  # the same picture has the same path for everybody
                 with suppress(OSError):  # other files beside it
+                    path.unlink(missing_ok=True)
                     path.parent.rmdir()
+            else:
+                os.utime(path, (time.time() - KEPT + YOUNG,) * 2)
 
     def forget_all_but(self, sessions: set[str]) -> None:
         """Files of other sessions age from now on."""
@@ -121,11 +132,10 @@ class Storage:
         with self.room(len(data)):
             try:
                 path.parent.mkdir(exist_ok=True)
-                part = path.with_suffix(f".{threading.get_ident()}")
-                part.write_bytes(data)
-                part.replace(path)
-            except OSError:
-                raise FULL from None
+                with whole(path) as new:
+                    new.write_bytes(data)
+            except (OSError, BadOutput):
+                raise StorageFull from None
         return path
 
     @contextmanager
@@ -134,21 +144,24 @@ class Storage:
         with self._lock:
             free = shutil.disk_usage(self.folder).free - RESERVE
             if self._coming + size > min(free, self.most_bytes - self._bytes):
-                raise FULL
+                raise StorageFull
             self._coming += size
         try:
             yield
+            with self._lock:
+                self._bytes += size
         finally:
             with self._lock:
                 self._coming -= size
-                self._bytes += size
 
     def run_folder(self) -> Path:
         """A new folder for the files of one run. Raises `StorageFull`."""
+        folder = self.folder / f"run-{secrets.token_hex(16)}"  # a secret: whoever knows it may look
         try:
-            return Path(tempfile.mkdtemp(prefix="run-", dir=self.folder))
+            folder.mkdir()
         except OSError:
-            raise FULL from None
+            raise StorageFull from None
+        return folder
 
     def sweep(self, present: Iterable[str]) -> None:
         """Removes what is too old; files of sessions that are `present` count as used now."""
@@ -197,7 +210,7 @@ def _touch(path: Path) -> None:
 def _remove_abandoned(parent: Path) -> None:
     """Folders whose process is gone: a lock is free as soon as its process ends in any way."""
     for folder in parent.glob(f"{PREFIX}*"):
-        if not (folder / LOCK).exists():  # just being made
+        if not (folder / LOCK).exists() and _age(folder) < YOUNG:  # just being made
             continue
         with suppress(Timeout, OSError), FileLock(folder / LOCK, timeout=0):
             shutil.rmtree(folder, ignore_errors=True)

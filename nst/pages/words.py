@@ -2,7 +2,9 @@
 
 import html
 import re
+import traceback
 import unicodedata
+from pathlib import Path
 
 import gradio as gr
 
@@ -40,4 +42,13 @@ def note(words: str, title: str) -> gr.Error:
     return gr.Error(literal(words), title=title, print_exception=False)
 
 
-FAILED = note("Something went wrong here. Please try again.", "This did not work")
+def failed() -> gr.Error:
+    """A note for what went wrong here, not with the visitor."""
+    return note("Something went wrong here. Please try again.", "This did not work")
+
+
+def where(error: BaseException) -> str:
+    """Kind and place of an error for the log, without its words, which may hold anything."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{place}"

@@ -2,13 +2,17 @@
 
 import base64
 import errno
+import gc
 import io
 import json
 import logging
 import os
 import secrets
+import socket
 import time
+import weakref
 from pathlib import Path
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import pytest
@@ -17,14 +21,14 @@ from PIL import Image
 from nst.hub import styles
 from nst.pages.guarded import MISFIT
 from nst.pages.middleware import CLOSED
-from nst.pages.payloads import NOT_ADMITTED
+from nst.pages.payloads import WORDS as SENTENCE
+from nst.pages.payloads import NotAdmitted, admitted
 from nst.pages.storage import KEPT
 from nst.presets import ROOT, paintings, photos
 from tests.pages.requests import ask, events, get, listen, post
 
 REPOSITORY = ROOT.parent
 META = {"_type": "gradio.FileData"}
-SENTENCE = str(NOT_ADMITTED)
 PHOTO = photos()["cat"].path
 
 
@@ -238,7 +242,7 @@ def test_a_request_that_fits_nothing_gets_a_sentence(server, body, capfd):
     status, answer = post(server, "gradio_api/queue/join", whole)
     if status == 200:
         said = words(listen(server, session))
-        assert said == {MISFIT.message}
+        assert said == {MISFIT}
     else:
         assert status in (400, 422)
         assert json.loads(answer)["detail"]
@@ -261,6 +265,61 @@ def test_a_request_must_say_its_length_and_keep_to_it(server):
     status, answer = post(server, "gradio_api/upload", b"x" * (60 * 2**20))
     assert status == 413
     assert "too large" in json.loads(answer)["detail"]
+
+
+def raw(server, head, body=b""):
+    """The first line that answers a request of any form."""
+    where = urlsplit(server.url)
+    with socket.create_connection((where.hostname, where.port), timeout=60) as wire:
+        wire.sendall(head.replace(b"\n", b"\r\n") + b"\r\n" + body)
+        return wire.recv(1000).split(b"\r\n")[0]
+
+
+def test_a_length_that_is_not_the_bodys_is_refused(server):
+    """Two ways to say where a body ends: the server would believe the other one."""
+    head = (
+        b"POST /gradio_api/queue/join HTTP/1.1\nHost: x\nContent-Length: 5\n"
+        b"Transfer-Encoding: chunked\nContent-Type: application/json\n"
+    )
+    assert b" 411 " in raw(server, head, b"2\r\n{}\r\n0\r\n\r\n")
+
+
+def test_a_body_that_never_comes_is_not_waited_for(server, monkeypatch):
+    monkeypatch.setattr("nst.pages.middleware.BODY_PATIENCE", 0.5)
+    head = b"POST /gradio_api/queue/join HTTP/1.1\nHost: x\nContent-Length: 500\n"
+    assert raw(server, head, b"{").split()[1] in (b"400", b"408")
+
+
+@pytest.mark.parametrize("form", ["path", "url", "both"])
+def test_a_large_data_url_or_path_takes_no_long_time(server, form):
+    """Resolving a path takes time with the square of its length."""
+    url = data_url(Image.effect_noise((900, 900), 90).convert("RGB"))
+    assert len(url) > 10**6
+    payload = {
+        "path": {"path": url},
+        "url": {"url": url},
+        "both": {"url": url, "path": "a/" * 10**6},
+    }
+    fast = next(event for event in events(server) if event.name == "fast")
+    data = [payload[form], next(iter(styles())), 1.0, False, 64]
+    assert words(ask(server, fast.number, data)) == {"done"}
+
+
+def test_what_is_refused_is_not_kept(server):
+    """An exception that is raised again keeps everything of the first time."""
+
+    class Held:
+        pass
+
+    def refused():
+        held = Held()
+        with pytest.raises(NotAdmitted):
+            admitted({"path": "/nowhere", "held": held}, server.services.storage, 10)
+        return weakref.ref(held)
+
+    found = refused()
+    gc.collect()
+    assert found() is None
 
 
 def test_bundled_pictures_are_known_by_their_paths(server):

@@ -177,6 +177,13 @@ def test_a_run_that_is_stopped_before_it_joined_never_begins(queue):
     assert not work.began.is_set()
 
 
+def test_two_events_never_get_the_same_run(queue):
+    begun = queue.begin(request("a"), PAGE, OUTPUTS)
+    first, second = (queue.claim(request("a"), PAGE, OUTPUTS) for _ in range(2))
+    assert first is begun
+    assert second is not begun
+
+
 def test_one_painting_and_one_waiting_for_each_visitor(paint):
     _, work = paint("a")
     _, other = paint("a", page="compare")
@@ -221,7 +228,7 @@ def test_a_failure_reaches_the_follower_as_a_sentence(queue, sessions):
     assert not raised.value.print_exception
 
 
-def test_the_queue_goes_on_after_a_failure(queue, paint):
+def test_the_queue_goes_on_after_a_failure(queue, paint, caplog):
     def fails(run):
         raise RuntimeError("secret")
         yield
@@ -233,6 +240,8 @@ def test_the_queue_goes_on_after_a_failure(queue, paint):
     other, work = paint("b")
     work.go.set()
     until(lambda: other.ended)
+    assert "A run failed: RuntimeError at" in caplog.text
+    assert "secret" not in caplog.text
 
 
 def test_closing_ends_what_is_painted_and_what_waits(sessions, tmp_path):

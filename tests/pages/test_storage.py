@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nst.pages.storage import KEPT, NoStorage, Storage, StorageFull
+from nst.pages.storage import KEPT, YOUNG, NoStorage, Storage, StorageFull
 
 
 @pytest.fixture
@@ -69,8 +69,20 @@ def test_files_of_a_closed_tab_go_unless_another_uses_them(storage):
     own, shared = storage.keep(b"1", "a.png"), storage.keep(b"2", "b.png")
     storage.use("closed", [page, own, shared])
     storage.use("open", [shared])
+    for path in (page, own, shared):
+        age(path, YOUNG + 1)
     storage.remove("closed")
     assert [path.exists() for path in (page, own, shared)] == [True, False, True]
+
+
+def test_a_file_that_a_request_may_be_using_goes_a_little_later(storage):
+    path = storage.keep(b"1", "a.png")
+    storage.use("closed", [path])
+    storage.remove("closed")
+    assert storage.holds(str(path)) == path
+    age(path, KEPT + 1)
+    storage.sweep([])
+    assert not path.exists()
 
 
 def test_uploads_have_a_bound(tmp_path):
