@@ -1,5 +1,6 @@
 """Any painting at once, on the main page in a real browser and over the API."""
 
+import asyncio
 from types import SimpleNamespace
 
 import pytest
@@ -12,8 +13,9 @@ from nst import arbitrary, fast, optimize
 from nst.estimate import estimate
 from nst.images import open_picture, read_report
 from nst.methods import all_methods
-from nst.pages.answers import UNCHANGED, Answers
+from nst.pages.answers import PAGE, UNCHANGED, Answers
 from nst.pages.anypainting import defaults, read
+from nst.pages.services import services
 from nst.presets import paintings, photos
 from tests.pages.test_instant import difference, result, wait_for_another
 from tests.pages.test_stylize import downloaded, press_stylize, query, upload, wait_for_query
@@ -161,26 +163,46 @@ def test_the_file_has_its_settings(visit, tmp_path):
     assert report["settings"]["size"] == 96
 
 
+@pytest.fixture
+def own_services(tmp_path):
+    made = services(tmp_path, {})
+    yield made
+    made.close()
+
+
+REQUEST = SimpleNamespace(session_hash="visitor", client=SimpleNamespace(host="10.0.0.1"))
+
+
+def collected(answer):
+    """All that an event yields."""
+
+    async def collect():
+        return [shown async for shown in answer]
+
+    return asyncio.run(collect())
+
+
 @pytest.mark.parametrize("method", ["style-swap", "starry-night"])
-def test_a_result_that_came_too_late_is_not_shown(method):
+def test_a_result_that_came_too_late_is_not_shown(own_services, method):
     """While it was painted, the visitor chose something else."""
-    request = SimpleNamespace(session_hash="visitor")
 
     def slow(engine):
         def steps(*arguments):
-            answers.runs.turn(request)
+            own_services.at_once.drop(REQUEST, PAGE)
             return engine(*arguments)
 
         return steps
 
-    answers = Answers(optimize.stylize, estimate, slow(fast.stylize), slow(arbitrary.stylize))
+    engines = optimize.stylize, estimate, slow(fast.stylize), slow(arbitrary.stylize)
+    answers = Answers(own_services, *engines)
     photo, painting = str(photos()["cat"].path), str(paintings()["great_wave"].path)
     how = 1.0, False, 96
     given = (photo, method, *how) if method == "starry-night" else (photo, painting, method, *how)
     answer = answers.at_once if method == "starry-night" else answers.any_at_once
     own = () if method == "starry-night" else defaults(method)
-    *_, shown = answer(request, *given, *own)
-    assert shown == UNCHANGED
+    shown = collected(answer(REQUEST, *given, *own))
+    assert all(outputs[1:] == UNCHANGED[1:] for outputs in shown)
+    assert own_services.at_once.of(REQUEST, PAGE) is None
 
 
 # The API
@@ -227,11 +249,11 @@ def test_a_mixture_differs_from_its_paintings(client):
 
 
 def test_what_is_not_at_once_is_refused_with_a_size(client):
-    with pytest.raises(AppError, match=r"at most 60 s. A size of \d+ pixels would fit"):
+    with pytest.raises(AppError, match=r"the limit is 60 s. A size of \d+ pixels would fit"):
         paint(client, 2.0, 1.0, "starry_night", 1.0, "whalers", 1.0, size=2048)
 
 
-def test_the_same_is_painted_once():
+def test_the_same_is_painted_once(own_services):
     """A link with pictures asks twice: when it is opened and when its pictures have changed."""
     painted = []
 
@@ -239,12 +261,11 @@ def test_the_same_is_painted_once():
         painted.append(arguments)
         return arbitrary.stylize(*arguments)
 
-    answers = Answers(optimize.stylize, estimate, fast.stylize, counted)
-    request = SimpleNamespace(session_hash="visitor")
+    answers = Answers(own_services, optimize.stylize, estimate, fast.stylize, counted)
     photo, painting = str(photos()["cat"].path), str(paintings()["great_wave"].path)
-    given = (request, photo, painting, "adain", 0.7, False, 96, *defaults("adain"))
-    reports = [list(answers.any_at_once(*given))[-1][4] for _ in range(2)]
+    given = (REQUEST, photo, painting, "adain", 0.7, False, 96, *defaults("adain"))
+    reports = [collected(answers.any_at_once(*given))[-1][4] for _ in range(2)]
     assert reports[0] == reports[1]
     assert len(painted) == 1
-    list(answers.any_at_once(*given[:6], 97, *given[7:]))
+    collected(answers.any_at_once(*given[:6], 97, *given[7:]))
     assert len(painted) == 2
