@@ -12,6 +12,9 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ["no_proxy"] = f"{os.environ.get('no_proxy', '')},127.0.0.1,localhost".lstrip(",")
 os.environ["NO_PROXY"] = os.environ["no_proxy"]
 
+if "SPACE_ID" in os.environ:  # there, visitors come through proxies in a private network
+    os.environ.setdefault("FORWARDED_ALLOW_IPS", "127.0.0.1,10.0.0.0/8,172.16.0.0/12")
+
 import gradio as gr
 
 from nst import arbitrary, compare, fast

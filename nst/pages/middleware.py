@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 import threading
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -29,6 +30,8 @@ CLOSED = (
     *("/run/", "/api/", "/runs", "/run-history", "/profiling"),
 )
 FORM_BYTES = 64 * 1024  # of an upload's request, beside the file
+MOST_PARTS = 20_000  # of any other request: commas and opening brackets
+DATA_URL = re.compile(rb'"data:image/[^"]*"')
 JSON_BYTES = 256 * 1024  # of any other request, beside pictures as text
 BODY_PATIENCE = 20.0  # seconds for the next part of a body
 MOST_IN_FLIGHT = 256 * 2**20  # bytes of requests that are being read
@@ -83,6 +86,8 @@ class Guard:
         try:
             with ExitStack() as while_it_runs:
                 if not self._answers(scope, while_it_runs):
+                    if scope["method"] == "POST" and not _is_upload(scope):
+                        await body.check_json()
                     await self.app(scope, body.receive, watched)
                     return
             await _answer(send, 204, "")
@@ -137,7 +142,7 @@ class Guard:
         length = headers.get(b"content-length", b"")
         if b"transfer-encoding" in headers or not length.isdigit():
             raise Refused(411, NO_LENGTH)
-        size, upload = int(length), route.startswith("/upload")
+        size, upload = int(length), _is_upload(scope)
         most = self.most_bytes + FORM_BYTES if upload else 3 * self.most_bytes + JSON_BYTES
         if size > most:
             raise Refused(413, TOO_LONG.format(self.most_bytes // 2**20))
@@ -159,6 +164,10 @@ class Guard:
                 self._in_flight -= size
 
 
+def _is_upload(scope: Scope) -> bool:
+    return scope["path"].partition(API)[2].startswith("/upload")
+
+
 class TooSlow(Exception):
     """A body of which nothing came for long."""
 
@@ -168,9 +177,13 @@ class _Body:
 
     def __init__(self, receive: Receive) -> None:
         self._receive, self._whole = receive, False
+        self._again: MutableMapping[str, Any] | None = None
 
     async def receive(self) -> MutableMapping[str, Any]:
         """The next message. Raises `TooSlow`; after the body there is only the end to wait for."""
+        if self._again:
+            again, self._again = self._again, None
+            return again
         if self._whole:
             return await self._receive()
         try:
@@ -180,6 +193,22 @@ class _Body:
             raise TooSlow from None
         self._whole = not message.get("more_body", False)
         return message
+
+    async def check_json(self) -> None:
+        """Reads it whole, looks whether it is small beside its pictures, and gives it once more.
+
+        To parse one of many small parts would take the server's only loop for long. Raises
+        `Refused`.
+        """
+        parts = []
+        while not self._whole:
+            parts.append((await self.receive()).get("body", b""))
+        body = b"".join(parts)
+        if sum(map(body.count, (b",", b"[", b"{"))) > MOST_PARTS:
+            raise Refused(400, MISFIT)
+        if len(body) > JSON_BYTES and len(DATA_URL.sub(b"", body)) > JSON_BYTES:
+            raise Refused(400, MISFIT)
+        self._again = {"type": "http.request", "body": body, "more_body": False}
 
     async def drain(self) -> None:
         """Reads to the end, within reason: a sender who is cut off hears no answer."""

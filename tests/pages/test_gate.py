@@ -284,6 +284,18 @@ def test_a_length_that_is_not_the_bodys_is_refused(server):
     assert b" 411 " in raw(server, head, b"2\r\n{}\r\n0\r\n\r\n")
 
 
+@pytest.mark.parametrize(
+    "data",
+    [b"[" + b"[]," * 10**6 + b"1]", b'["' + b"x" * 10**6 + b'"]', b"[" * 10**5 + b"]" * 10**5],
+    ids=["many parts", "a long text", "deep"],
+)
+def test_a_request_that_takes_long_to_read_is_refused_before(server, data):
+    body = b'{"fn_index": 3, "session_hash": "x", "data": ' + data + b"}"
+    status, answer = post(server, "gradio_api/queue/join", body)
+    assert status == 400
+    assert "does not fit" in json.loads(answer)["detail"]
+
+
 def test_a_body_that_never_comes_is_not_waited_for(server, monkeypatch):
     monkeypatch.setattr("nst.pages.middleware.BODY_PATIENCE", 0.5)
     head = b"POST /gradio_api/queue/join HTTP/1.1\nHost: x\nContent-Length: 500\n"
@@ -298,7 +310,7 @@ def test_a_large_data_url_or_path_takes_no_long_time(server, form):
     payload = {
         "path": {"path": url},
         "url": {"url": url},
-        "both": {"url": url, "path": "a/" * 10**6},
+        "both": {"url": url, "path": "a/" * 50_000},
     }
     fast = next(event for event in events(server) if event.name == "fast")
     data = [payload[form], next(iter(styles())), 1.0, False, 64]
