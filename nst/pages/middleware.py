@@ -90,20 +90,20 @@ class Guard:
                         await body.check_json()
                     await self.app(scope, body.receive, watched)
                     return
-            await _answer(send, 204, "")
+            await _answer(send, scope, 204, "")
         except Refused as refused:
             with suppress(TooSlow):
                 await body.drain()
-            await _answer(send, refused.status, refused.words)
+            await _answer(send, scope, refused.status, refused.words)
         except TooSlow:
             if not started:
-                await _answer(send, 408, SLOW)
+                await _answer(send, scope, 408, SLOW)
         except Exception as error:
             LOG.warning("%s %s: %s", scope["method"], _kind(scope), where(error))
             if not started:
                 full = isinstance(error, OSError)
                 words = str(StorageFull()) if full else MISFIT
-                await _answer(send, 507 if full else 400, words)
+                await _answer(send, scope, 507 if full else 400, words)
 
     def _answers(self, scope: Scope, while_it_runs: ExitStack) -> bool:
         """Whether the request is done with; else what holds while Gradio answers it.
@@ -217,9 +217,12 @@ class _Body:
             read += len((await self.receive()).get("body", b""))
 
 
-async def _answer(send: Send, status: int, words: str) -> None:
-    body = json.dumps({"detail": words}).encode() if words else b""
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+async def _answer(send: Send, scope: Scope, status: int, words: str) -> None:
+    """A sentence: as the page shows it for an upload, as programs read it for the rest."""
+    plain = _is_upload(scope) or not words
+    body = (words if plain else json.dumps({"detail": words})).encode()
+    kind = b"text/plain; charset=utf-8" if plain else b"application/json"
+    headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

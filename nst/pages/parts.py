@@ -137,7 +137,7 @@ def picture_field(label: str, value: Path, **options: Any) -> PictureField:
         height=240,
         buttons=["fullscreen"],
         webcam_options=gr.WebcamOptions(mirror=False),
-        placeholder=f"<small>{accepted()}</small>",
+        placeholder=accepted(),
         **options,
     )
 

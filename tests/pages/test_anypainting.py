@@ -1,6 +1,5 @@
 """Any painting at once, on the main page in a real browser and over the API."""
 
-import asyncio
 from types import SimpleNamespace
 
 import pytest
@@ -19,6 +18,7 @@ from nst.pages.services import services
 from nst.presets import paintings, photos
 from tests.pages.test_instant import difference, result, wait_for_another
 from tests.pages.test_stylize import downloaded, press_stylize, query, upload, wait_for_query
+from tests.pages.waiting import waited_for
 
 METHODS = list(all_methods())
 SMALL = "instant.size=96"
@@ -179,7 +179,7 @@ def collected(answer):
     async def collect():
         return [shown async for shown in answer]
 
-    return asyncio.run(collect())
+    return waited_for(collect())
 
 
 @pytest.mark.parametrize("method", ["style-swap", "starry-night"])

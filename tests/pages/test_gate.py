@@ -264,7 +264,7 @@ def test_clicks_on_what_is_not_there_get_a_sentence(server, capfd):
 def test_a_request_must_say_its_length_and_keep_to_it(server):
     status, answer = post(server, "gradio_api/upload", b"x" * (60 * 2**20))
     assert status == 413
-    assert "too large" in json.loads(answer)["detail"]
+    assert "too large" in answer.decode()
 
 
 def raw(server, head, body=b""):
@@ -349,7 +349,7 @@ def test_uploads_fill_no_more_of_the_disk_than_they_may(server, monkeypatch):
     kind = {"Content-Type": "multipart/form-data; boundary=x"}
     status, answer = post(server, "gradio_api/upload", body, kind)
     assert status == 507
-    assert "no room for more pictures now" in json.loads(answer)["detail"]
+    assert "no room for more pictures now" in answer.decode()
     url = data_url(Image.effect_noise((200, 200), 90))
     fast = next(event for event in events(server) if event.name == "fast")
     said = words(ask(server, fast.number, [{"url": url}, *fast.values[1:]]))

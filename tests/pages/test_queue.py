@@ -1,6 +1,5 @@
 """Places, bounds and ends of runs, with work that a test holds in its hand."""
 
-import asyncio
 import contextlib
 import threading
 import time
@@ -12,6 +11,7 @@ import pytest
 from nst.names import Problem
 from nst.pages.queue import NEVER_BEGAN, Bounds, Busy, PaintQueue, follow
 from nst.pages.sessions import FORGOTTEN, LEFT, LOST, NEVER_HEARD, Sessions
+from tests.pages.waiting import waited_for
 
 PAGE, OUTPUTS = "stylize", 2
 BOUNDS = Bounds(waiting=3, of_owner=2, of_address=4)
@@ -94,7 +94,7 @@ async def collected(queue, run, most=10**6):
 
 
 def followed(queue, run, most=10**6):
-    return asyncio.run(collected(queue, run, most))
+    return waited_for(collected(queue, run, most))
 
 
 def test_one_run_after_the_other_in_the_order_of_asking(queue, paint):
