@@ -76,7 +76,9 @@ class _Gate:
         if self.files > MOST_FILES:
             raise NotAdmitted
         text = next((t for t in (url, path) if isinstance(t, str) and t.startswith("data:")), None)
-        found = self._from_data_url(text) if text else self._from_path(path)
+        # Gradio's page sends a drawing's contents beside the path of its upload.
+        found = self.storage.holds(path) if isinstance(path, str) else None
+        found = found or (self._from_data_url(text) if text else self._from_path(path))
         return {
             "path": str(found),
             "orig_name": found.name,
@@ -85,11 +87,8 @@ class _Gate:
         }
 
     def _from_path(self, path: Any) -> Path:
-        if isinstance(path, str):
-            if found := self.storage.holds(path):
-                return found
-            if bundled := _bundled(path):
-                return self.storage.keep(bundled.read_bytes(), bundled.name)
+        if isinstance(path, str) and (bundled := _bundled(path)):
+            return self.storage.keep(bundled.read_bytes(), bundled.name)
         raise NotAdmitted
 
     def _from_data_url(self, text: str) -> Path:
