@@ -207,12 +207,16 @@ async def _once(client: Client, kinds: dict[str, Kind], until: float) -> None:
 
 
 def _measured(process: psutil.Process, folder: Path) -> dict[str, float]:
-    files = [path for path in folder.rglob("*") if path.is_file()]
+    sizes = []
+    for path in folder.rglob("*"):
+        with suppress(OSError):  # gone in the meantime
+            if path.is_file():
+                sizes.append(path.stat().st_size)
     return {
         "memory in MB": process.memory_info().rss / 1e6,
         "threads": process.num_threads(),
-        "files": len(files),
-        "files in MB": sum(path.stat().st_size for path in files) / 1e6,
+        "files": len(sizes),
+        "files in MB": sum(sizes) / 1e6,
     }
 
 
@@ -302,8 +306,6 @@ async def load(
     await asyncio.gather(*(visit(url, events, until, kinds) for _ in range(clients)))
     peak.cancel()
     highest = await peak
-    await asyncio.sleep(QUIET)
-    after = _measured(process, folder)
     print(
         f"{clients} clients, {seconds:.0f} s\n\n| request | finished | not yet "
         "| refused with a time "
@@ -313,6 +315,8 @@ async def load(
     )
     for name, kind in kinds.items():
         print(_row(name, kind))
+    await asyncio.sleep(QUIET)
+    after = _measured(process, folder)
     print("\n| | before | at the peak | two minutes after |\n|---|---|---|---|")
     for name in before:
         print(f"| {name} | {before[name]:.0f} | {highest[name]:.0f} | {after[name]:.0f} |")
