@@ -18,7 +18,6 @@ from nst.files import reason, whole
 from nst.formats import NAMES, SUFFIXES
 from nst.limits import UPLOAD, Limits
 
-MOST_BYTES = UPLOAD.bytes
 WORKING_SIDE = 2048  # long side of an opened picture; no run is larger
 SETTINGS_KEY = "nst"  # of the PNG text chunk that carries a result's settings
 
