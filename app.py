@@ -52,8 +52,10 @@ def main() -> int:
             ending.wait()
             blocks.close()
     finally:
-        if not found.close():
-            os._exit(1)  # a run is still in torch, which would end the process with an abort
+        ended = found.close()
+    if not ended:
+        sys.stdout.flush()
+        os._exit(0)  # a step is still in torch, which would end the process with an abort
     return 0
 
 
