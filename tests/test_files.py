@@ -3,6 +3,8 @@
 import os
 import resource
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -18,13 +20,18 @@ NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (96, 96, 3), d
 ROOM = 4096  # bytes that a file may have on the full disk
 
 
-@pytest.fixture
-def full_disk():
-    """No file may grow beyond `ROOM`, which the system enforces as it does a full disk."""
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file of this process may grow beyond `ROOM`, which the system enforces as it does a disk.
+
+    Not for a whole test: pytest's own words may go to a file that is longer.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def text_into(path):
@@ -48,11 +55,11 @@ WRITERS = {
 
 @pytest.mark.parametrize("earlier", [b"an earlier result", None])
 @pytest.mark.parametrize("name", WRITERS)
-def test_a_full_disk_leaves_the_earlier_file_and_no_half_one(name, earlier, tmp_path, full_disk):
+def test_a_full_disk_leaves_the_earlier_file_and_no_half_one(name, earlier, tmp_path):
     path = tmp_path / name
     if earlier:
         path.write_bytes(earlier)
-    with pytest.raises(BadOutput) as caught:
+    with full_disk(), pytest.raises(BadOutput) as caught:
         WRITERS[name](path)
     said = str(caught.value)
     assert said.startswith(f"`{name}` could not be written: ")
@@ -159,12 +166,12 @@ def test_a_check_leaves_nothing_behind(tmp_path):
 
 
 @pytest.mark.parametrize("earlier", ["row\n" * 1000, None])
-def test_a_log_that_cannot_grow_keeps_its_whole_rows(earlier, tmp_path, full_disk):
+def test_a_log_that_cannot_grow_keeps_its_whole_rows(earlier, tmp_path):
     path = tmp_path / "log.csv"
     if earlier:
         path.write_text(earlier)
     refused = pytest.raises(BadOutput, match=r"`log.csv` could not be written")
-    with refused, longer(path) as log, log.open("a") as file:
+    with full_disk(), refused, longer(path) as log, log.open("a") as file:
         file.write("half a row " * ROOM)
     assert (path.read_text() if path.exists() else None) == earlier
 
