@@ -12,6 +12,9 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ["no_proxy"] = f"{os.environ.get('no_proxy', '')},127.0.0.1,localhost".lstrip(",")
 os.environ["NO_PROXY"] = os.environ["no_proxy"]
 
+# A kernel is compiled for each size of picture, and kept: enough of them for the largest run.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
+
 if "SPACE_ID" in os.environ:  # there, visitors come through proxies in a private network
     os.environ.setdefault("FORWARDED_ALLOW_IPS", "127.0.0.1,10.0.0.0/8,172.16.0.0/12")
 
@@ -19,6 +22,7 @@ import gradio as gr
 
 from nst import arbitrary, compare, fast
 from nst.estimate import estimate
+from nst.machine import prepare
 from nst.names import Problem
 from nst.optimize import stylize
 from nst.pages.server import gradio_files, options, server_port, warm_up
@@ -35,6 +39,7 @@ def build(found: Services) -> gr.Blocks:
 
 def main() -> int:
     """Serves until a signal comes; the exit status."""
+    prepare()  # before any thread starts: memory that each has of its own is never given back
     try:
         port = server_port(os.environ)
         found = services(Path(os.environ.get("GRADIO_TEMP_DIR", tempfile.gettempdir()), "nst"))

@@ -80,6 +80,10 @@ class GuardedBlocks(gr.Blocks):
         except Exception as error:
             LOG.error("%s failed: %s", _name(block_fn), where(error))
             raise failed() from None
+        finally:
+            # A copy of the whole page a session, read by links to a state alone, which are closed.
+            if state := options.get("state"):
+                state.config_values.clear()
         shown = [inputs, answer.get("data")]
         await to_thread.run_sync(lambda: self.storage.use(session, _files(shown, self.storage)))
         return answer
@@ -113,12 +117,10 @@ def _name(block_fn: BlockFunction | int) -> str:
 
 
 def _files(value: Any, storage: Storage) -> Iterator[Path]:
-    """All files of this process's storage that a value names."""
-    if isinstance(value, dict):
-        path = value.get("path")
-        if isinstance(path, str) and (found := storage.find(path)):
+    """All files of this process's storage that a value names, as itself or as what has changed."""
+    if isinstance(value, str) and value.startswith(str(storage.folder)):
+        if found := storage.find(value):
             yield found
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        for part in value:
+    elif isinstance(value, dict | list | tuple):
+        for part in value.values() if isinstance(value, dict) else value:
             yield from _files(part, storage)

@@ -130,11 +130,11 @@ class PaintQueue:
         return len(before), sum(other.seconds for other in before)
 
     def forget_all_but(self, owners: set[str]) -> None:
-        """Drops what ended runs of others have left."""
+        """Drops what ended runs of others have left, files that nobody has seen included."""
         with self._changed:
             for key, run in list(self._latest.items()):
                 if key[0] not in owners and run.state not in ("waiting", "painting"):
-                    del self._latest[key]
+                    self._latest.pop(key).discard()
 
     def close(self, patience: float) -> bool:
         """Ends all runs; whether the thread was done within `patience` seconds."""

@@ -1,6 +1,7 @@
 """A run of one visitor: what it shows, whoever looks, until it ends."""
 
 import logging
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -73,6 +74,11 @@ class Run:
         if self._files is None:
             self._files = self._folder()
         return self._files
+
+    def discard(self) -> None:
+        """Removes its files, unless they were delivered: whoever has them may still use them."""
+        if self._files and not self.delivered:
+            shutil.rmtree(self._files, ignore_errors=True)
 
     def show(self, outputs: Outputs) -> None:
         """Changes what the page shows; `gr.skip()` leaves an output as it is."""

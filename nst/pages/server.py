@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import gradio as gr
+from anyio import to_thread
 from PIL import Image
 from starlette.middleware import Middleware
 
@@ -28,7 +29,7 @@ from nst.steps import last
 
 LOG = logging.getLogger("nst.pages")
 TIDYING = 5.0  # seconds between two looks at who is gone
-SWEEPING = 60.0  # … and at files that are too old
+SWEEPING = 20.0  # … and at files that are too old
 THREADS = 120  # of Gradio: answers that wait hold none
 SESSIONS = 1000  # of which Gradio may keep the state; most are forgotten before
 PORT = 7860
@@ -135,7 +136,7 @@ async def _tidy(blocks: gr.Blocks, services: Services) -> None:
             if loop.time() - swept > SWEEPING:
                 swept = loop.time()
                 present = services.sessions.present()
-                await asyncio.to_thread(services.storage.sweep, present)
+                await to_thread.run_sync(services.storage.sweep, present)
         except Exception as error:
             LOG.error("Tidying up failed: %s", where(error))
 
@@ -147,13 +148,13 @@ async def _forget_absent(blocks: gr.Blocks, services: Services) -> None:
     gone = sessions.forget()
     for session, closed in gone.items():
         await _forget(blocks, session)
-        if closed:
-            await asyncio.to_thread(services.storage.remove, session)
-    services.storage.forget_all_but(sessions.names())
+        leave = services.storage.remove if closed else services.storage.age
+        await to_thread.run_sync(leave, session)
+    await to_thread.run_sync(services.storage.remove_all_but, sessions.names())
     for queue in (services.runs, services.at_once):
         queue.forget_all_but(sessions.owners())
     if gone:
-        await asyncio.to_thread(_give_back)
+        await to_thread.run_sync(_give_back)
 
 
 def _give_back() -> None:

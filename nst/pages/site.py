@@ -63,7 +63,7 @@ def site(
 
         def arrive(request: gr.Request, tab: str) -> str:
             name = str(request.session_hash)
-            services.sessions.arrive(name, str(tab)[:80])
+            services.sessions.arrive(name, str(tab or "")[:80])
             return name
 
         arrived = blocks.load(arrive, tab, session, js=ARRIVE, **QUIET)

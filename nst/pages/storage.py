@@ -117,11 +117,17 @@ class Storage:
             else:
                 os.utime(path, (time.time() - KEPT + YOUNG,) * 2)
 
-    def forget_all_but(self, sessions: set[str]) -> None:
-        """Files of other sessions age from now on."""
+    def age(self, session: str) -> None:
+        """Files of a lost session are no longer kept young by it."""
         with self._lock:
-            for session in self._used.keys() - sessions:
-                del self._used[session]
+            self._used.pop(session, None)
+
+    def remove_all_but(self, sessions: set[str]) -> None:
+        """Removes what was made for other sessions after they had closed."""
+        with self._lock:
+            gone = self._used.keys() - sessions
+        for session in gone:
+            self.remove(session)
 
     def keep(self, data: bytes, name: str) -> Path:
         """A file of that name with these contents. Raises `StorageFull`."""

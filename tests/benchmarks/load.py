@@ -131,7 +131,7 @@ async def page(client: Client) -> None:
     (await client.http.get(client.url)).raise_for_status()
     for name, event in client.events.items():
         if event["loads"]:
-            await client.ask(name, event["values"])
+            await client.ask(name, [client.session] if name == "arrive" else event["values"])
     await client.ask("fast", client.events["fast"]["values"])
 
 

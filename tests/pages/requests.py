@@ -71,3 +71,15 @@ def listen(server, session):
                 if messages[-1]["msg"] == "close_stream":
                     break
     return messages
+
+
+def a_run(server, iterations):
+    """The number and the data of a small run of so many steps."""
+    event = next(event for event in events(server) if event.name == "stylize")
+    config = json.loads(get(server, "config")[1])
+    labels = {c["id"]: c["props"].get("label") for c in config["components"]}
+    inputs = next(d for d in config["dependencies"] if d["id"] == event.number)["inputs"]
+    own = {"Size": 96, "Iterations": iterations}
+    own |= {"Scales": "1", "Iterations of each scale": str(iterations)}
+    values = zip(inputs, event.values, strict=True)
+    return event.number, [own.get(labels[i], value) for i, value in values]

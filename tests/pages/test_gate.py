@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import re
 import secrets
 import socket
 import time
@@ -23,9 +24,9 @@ from nst.pages.guarded import MISFIT
 from nst.pages.middleware import CLOSED
 from nst.pages.payloads import WORDS as SENTENCE
 from nst.pages.payloads import NotAdmitted, admitted
-from nst.pages.storage import KEPT
+from nst.pages.storage import KEPT, YOUNG
 from nst.presets import ROOT, paintings, photos
-from tests.pages.requests import ask, events, get, listen, post
+from tests.pages.requests import a_run, ask, events, get, listen, post
 
 REPOSITORY = ROOT.parent
 META = {"_type": "gradio.FileData"}
@@ -388,6 +389,44 @@ def test_an_open_tab_keeps_its_files(server):
     with urlopen(f"{server.url}gradio_api/heartbeat/{session}", timeout=60):
         server.services.storage.sweep(server.services.sessions.present())
         assert get(server, f"gradio_api/file={path}")[0] == 200
+
+
+def test_an_open_tab_keeps_what_a_run_has_shown(server):
+    """Gradio sends the first answer of a run as it is, and then only what has changed."""
+    session = secrets.token_hex(8)
+    number, data = a_run(server, 30)
+    messages = json.dumps(ask(server, number, data, session))
+    folder = str(server.services.storage.folder)
+    paths = set(re.findall(f'"({re.escape(folder)}[^"]+)"', messages))
+    assert {path.suffix for path in map(Path, paths)} >= {".jpeg", ".png", ".json"}
+    then = time.time() - KEPT - 1
+    for path in paths:
+        os.utime(path, (then, then))
+    with urlopen(f"{server.url}gradio_api/heartbeat/{session}", timeout=60):
+        server.services.storage.sweep(server.services.sessions.present())
+    assert [path for path in paths if not Path(path).exists()] == []
+
+
+def test_what_ends_after_its_tab_was_closed_goes(server):
+    storage, sessions = server.services.storage, server.services.sessions
+    session = secrets.token_hex(8)
+    path = storage.keep(secrets.token_bytes(8), "late.png")
+    storage.use(session, [path])
+    then = time.time() - YOUNG - 1
+    os.utime(path, (then, then))
+    assert session not in sessions.names()
+    end = time.monotonic() + 30
+    while path.exists():
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+def test_programs_that_name_no_tab_are_different_visitors(server):
+    arrive = next(event for event in events(server) if event.name == "arrive")
+    visitors = [secrets.token_hex(8), secrets.token_hex(8)]
+    for session in visitors:
+        ask(server, arrive.number, [None], session)
+    assert server.services.sessions.owners() >= set(visitors)
 
 
 def test_what_gradio_keeps_of_a_session_goes_with_it(server):

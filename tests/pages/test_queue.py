@@ -334,3 +334,14 @@ def test_what_is_forgotten_leaves_nothing_in_the_queue(queue, paint, sessions):
     assert queue.of(request("a"), PAGE) is run
     queue.forget_all_but(set())
     assert queue.of(request("a"), PAGE) is None
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_files_that_nobody_has_seen_are_removed_with_their_run(queue, paint, seen):
+    run, work = paint("a")
+    (run.folder() / "result.png").touch()
+    work.go.set()
+    until(lambda: run.ended)
+    run.delivered = seen
+    queue.forget_all_but(set())
+    assert run.folder().exists() is seen

@@ -7,13 +7,12 @@ import socket
 import threading
 import time
 from urllib.parse import urlsplit
-from urllib.request import urlopen
 
 import pytest
 from playwright.sync_api import expect
 
 from nst.pages.sessions import LEFT, NEVER_HEARD
-from tests.pages.requests import ask, events, post
+from tests.pages.requests import a_run, ask, events, post
 from tests.pages.test_stylize import LONG, SLOW, press_stylize
 
 PATIENCE = 30  # seconds
@@ -140,19 +139,8 @@ def test_a_closed_tab_ends_its_run(visit, engine):
     assert time.monotonic() - began < LEFT + PATIENCE / 2
 
 
-def long_run(server):
-    """The number and the data of a run that nobody waits for."""
-    event = next(event for event in events(server) if event.name == "stylize")
-    config = json.loads(urlopen(f"{server.url}config", timeout=60).read())
-    labels = {c["id"]: c["props"].get("label") for c in config["components"]}
-    inputs = next(d for d in config["dependencies"] if d["id"] == event.number)["inputs"]
-    own = {"Size": 96, "Iterations": 3000, "Scales": "1", "Iterations of each scale": "3000"}
-    values = zip(inputs, event.values, strict=True)
-    return event.number, [own.get(labels[i], value) for i, value in values]
-
-
 def test_a_run_that_nobody_listens_to_ends(server, engine):
-    number, data = long_run(server)
+    number, data = a_run(server, 3000)
     body = {"fn_index": number, "data": data, "session_hash": secrets.token_hex(8)}
     assert post(server, "gradio_api/queue/join", body)[0] == 200
     engine.wait_for(active=1)
@@ -176,7 +164,7 @@ def test_stop_in_the_queue_answers_at_once(visit, engine):
 
 def test_short_events_do_not_wait_behind_painting(visit, server, engine):
     """The page loads, chooses and stops while the queue of runs is full."""
-    number, data = long_run(server)
+    number, data = a_run(server, 3000)
     sessions = [secrets.token_hex(8) for _ in range(9)]
     listeners = []
     for session in sessions:
