@@ -12,8 +12,8 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ["no_proxy"] = f"{os.environ.get('no_proxy', '')},127.0.0.1,localhost".lstrip(",")
 os.environ["NO_PROXY"] = os.environ["no_proxy"]
 
-# A kernel is compiled for each size of picture, and kept: enough of them for the largest run.
-os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
+# A kernel is compiled for each size of picture, and kept: enough of them for a step of a run.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "100")
 
 if "SPACE_ID" in os.environ:  # there, visitors come through proxies in a private network
     os.environ.setdefault("FORWARDED_ALLOW_IPS", "127.0.0.1,10.0.0.0/8,172.16.0.0/12")

@@ -98,7 +98,9 @@ class Answers:
         return *_busy(), off, off, off, STARTING
 
     def rest(self, request: gr.Request, checkpoint: str, *files: str | None) -> tuple[Any, ...]:
-        """The page after a run."""
+        """The page after a run, unless the visitor has begun another meanwhile."""
+        if self.services.runs.going_on(request, PAGE):
+            return *_busy(), *(gr.skip() for _ in files)
         again = gr.Button(REFINE if checkpoint else PAINT, interactive=True)
         ready = (gr.DownloadButton(interactive=bool(file)) for file in files)
         return again, gr.Button(visible=False), *ready
@@ -282,7 +284,7 @@ class Answers:
         return _painted_at_once(self.arbitrary, photo, painting, chosen, tuple(own))
 
 
-@lru_cache(8)
+@lru_cache(4)
 def _painted_at_once(
     engine: Arbitrary, photo: str, painting: str, chosen: MethodSettings, own: tuple[Any, ...]
 ) -> Result:

@@ -69,8 +69,10 @@ class Comparing:
         none = (gr.DownloadButton(value=None, interactive=False) for _ in range(DOWNLOADS))
         return *_busy(), STARTING, *none
 
-    def rest(self, *paths: str | None) -> tuple[Any, ...]:
-        """The page after a run, with the files that there are."""
+    def rest(self, request: gr.Request, *paths: str | None) -> tuple[Any, ...]:
+        """The page after a run, with the files that there are, unless another has begun."""
+        if self.services.runs.going_on(request, self.page):
+            return *_busy(), *(gr.skip() for _ in paths)
         ready = (gr.DownloadButton(interactive=bool(path)) for path in paths)
         return gr.Button(interactive=True), gr.Button(visible=False), *ready
 

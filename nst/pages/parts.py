@@ -281,7 +281,7 @@ def labels(photo: str, painting: str) -> tuple[str, str]:
     return names[0] or "photo", names[1] or "painting"
 
 
-@lru_cache(maxsize=8)
+@lru_cache(4)
 def opened(path: str) -> Image:
     """Gradio names an upload's folder after its content: a path never changes its picture."""
     return open_picture(path)

@@ -149,6 +149,19 @@ def test_a_run_that_nobody_listens_to_ends(server, engine):
     assert time.monotonic() - began < NEVER_HEARD + PATIENCE / 2
 
 
+def test_looking_for_an_earlier_run_does_not_undo_a_click(server):
+    """A click in the page's first moments, while it still asks whether there is a run."""
+    number = {event.name: event.number for event in events(server)}
+    session = secrets.token_hex(8)
+    _, data = a_run(server, 2)
+    ask(server, number["prepare"], data, session)
+    go, stop, *_ = ask(server, number["rest"], ["", None, None, None], session)[-1]["output"]["data"]
+    assert (go["interactive"], stop["visible"]) == (False, True)
+    ask(server, number["stylize"], data, session)
+    go, stop, *_ = ask(server, number["rest"], ["", None, None, None], session)[-1]["output"]["data"]
+    assert (go["interactive"], stop["visible"]) == (True, False)
+
+
 def test_stop_in_the_queue_answers_at_once(visit, engine):
     page, other = visit(LONG), visit("size=64&iterations=9")
     press_stylize(page)
