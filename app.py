@@ -20,19 +20,20 @@ if "SPACE_ID" in os.environ:  # there, visitors come through proxies in a privat
 
 import gradio as gr
 
-from nst import arbitrary, compare, fast
-from nst.estimate import estimate
+from nst.engines import anypainting, trained
+from nst.engines.estimate import estimate
+from nst.engines.optimize import stylize
 from nst.machine import prepare
 from nst.names import Problem
-from nst.optimize import stylize
 from nst.pages.server import gradio_files, options, server_port, warm_up
 from nst.pages.services import Services, services
 from nst.pages.site import site
+from nst.study import compare
 
 
 def build(found: Services) -> gr.Blocks:
     """The whole app over its services, ready to launch."""
-    blocks = site(found, stylize, estimate, fast.stylize, arbitrary.stylize, compare.run)
+    blocks = site(found, stylize, estimate, trained.stylize, anypainting.stylize, compare.run)
     blocks.queue(max_size=None, api_open=False, default_concurrency_limit=None)
     return blocks
 

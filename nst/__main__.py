@@ -1,3 +1,3 @@
-from nst.cli import app
+from nst.cli.main import app
 
 app(prog_name="python -m nst")

@@ -24,10 +24,10 @@ import torch
 from torch import Tensor
 
 from nst import __version__
-from nst.backbones import Backbone, bfloat16_works
 from nst.files import BadOutput, whole
-from nst.losses import gram_matrix, style_loss
 from nst.names import pick
+from nst.nn.losses import gram_matrix, style_loss
+from nst.nn.vgg import Backbone, bfloat16_works
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 GROUP = Path("/sys/fs/cgroup")  # where Linux tells a container's limits

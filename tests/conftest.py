@@ -9,10 +9,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from nst import compare, presets
-from nst.backbones import bfloat16_works
-from nst.images import fit, open_picture, resized, to_tensor
-from nst.variants import axis, grid
+from nst.nn.vgg import bfloat16_works
+from nst.pictures.images import fit, open_picture, resized, to_tensor
+from nst.settings import catalog
+from nst.study import compare
+from nst.study.variants import axis, grid
 
 
 def _small(credit, side):
@@ -23,13 +24,13 @@ def _small(credit, side):
 @pytest.fixture(scope="session")
 def photo():
     """A bundled photo, 48 pixels wide."""
-    return _small(presets.photos()["neuschwanstein"], 48)
+    return _small(catalog.photos()["neuschwanstein"], 48)
 
 
 @pytest.fixture(scope="session")
 def painting():
     """A bundled painting of another size, 40 pixels wide."""
-    return _small(presets.paintings()["starry_night"], 40)
+    return _small(catalog.paintings()["starry_night"], 40)
 
 
 @pytest.fixture(scope="session")

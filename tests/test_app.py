@@ -15,7 +15,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from nst.presets import photos
+from nst.settings.catalog import photos
 
 ROOT = Path(__file__).parent.parent
 PATIENCE = 120  # seconds

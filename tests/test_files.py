@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nst.checkpoints import write_weights
 from nst.files import BadOutput, check_writable, longer, whole
-from nst.images import save_picture, save_png, save_time_lapse
-from nst.networks import TransformerNetwork
+from nst.nn.state import write_weights
+from nst.nn.transformer import TransformerNetwork
+from nst.pictures.images import save_picture, save_png, save_time_lapse
 from tests.drawn import mere_users_folder
 
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8))

@@ -1,41 +1,62 @@
-"""README's order of modules is the code's: no module imports one that comes later."""
+"""`nst/README.md` is the map: it names every module, and none imports one that comes later."""
 
 import ast
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "nst"
+MAP = re.findall(r"^- `([\w/]+)\.py`: \S", (PACKAGE / "README.md").read_text("utf-8"), re.M)
+ALLOWED = {"gradio": "pages/", "typer": "cli/"}
 
 
-def order():
-    """Groups of module names as README lists them."""
-    text = re.search(
-        r"Modules, from the bottom: (.*?)\. Imports",
-        (ROOT / "README.md").read_text("utf-8"),
-        re.DOTALL,
-    )[1]
-    return [re.findall(r"`(\w+)/?`", group) for group in text.split("·")]
+def modules():
+    """All of the package, as the map names them."""
+    paths = (path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py"))
+    return sorted(path.as_posix() for path in paths if not path.name.startswith("__"))
 
 
-def imported(path):
-    """Names of the package's modules that a file imports."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("nst"):
-            own = node.module.split(".")[1:]
-            yield from own[:1] or (alias.name for alias in node.names)
+def imported(module):
+    """Dotted names that a module imports, wherever in it, each with what is taken from it."""
+    for node in ast.walk(ast.parse((PACKAGE / f"{module}.py").read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
 
 
-def test_modules_import_what_is_listed_before_them():
-    places = {name: place for place, group in enumerate(order()) for name in group}
-    for path in sorted((ROOT / "nst").glob("*.py")):
-        if path.stem in places:
-            later = {n for n in imported(path) if places.get(n, -1) > places[path.stem]}
-            assert not later, f"{path.stem} imports {later}"
+def own(name):
+    """The module of the package that a dotted name stands for, or lies in."""
+    parts = name.split(".")[1:]
+    for length in (len(parts), len(parts) - 1):
+        if (module := "/".join(parts[:length])) in MAP:
+            return module
+    return None
 
 
-def test_every_module_is_listed():
-    listed = {name for group in order() for name in group}
-    parts = {
-        path.stem for path in (ROOT / "nst").glob("*.py") if not path.stem.startswith(("_", "cli_"))
-    }
-    assert parts - listed == {"torchvision_import"}
+def test_the_map_names_every_module_once():
+    assert sorted(MAP) == modules()
+
+
+@pytest.mark.parametrize("module", modules())
+def test_a_module_imports_only_what_stands_above_it(module):
+    above = MAP[: MAP.index(module)]
+    names = {own(name) for name in imported(module) if name.startswith("nst.")}
+    assert names - {None} <= set(above)
+
+
+@pytest.mark.parametrize(("library", "folder"), ALLOWED.items())
+def test_a_library_is_used_in_one_room(library, folder):
+    users = {module for module in MAP for name in imported(module) if name.split(".")[0] == library}
+    assert [module for module in users if not module.startswith(folder)] == []
+
+
+def test_networks_and_losses_know_no_settings():
+    users = {module for module in MAP for name in imported(module) if name.startswith("pydantic")}
+    assert [module for module in users if module.startswith("nn/")] == []
+
+
+def test_the_package_has_at_most_eight_modules_of_its_own():
+    assert len(list(PACKAGE.glob("*.py"))) <= 8

@@ -8,14 +8,13 @@ from typing import Any
 import gradio as gr
 from PIL.Image import Image
 
-from nst.arbitrary import Style
-from nst.estimate import Estimate, TooLarge, describe, refuse_if_longer
-from nst.fast import FastSettings
-from nst.hub import Entry, Loaded, cached, load, offered
-from nst.images import fit
-from nst.methods import MethodSettings, all_methods
+from nst.checkpoints.hub import Entry, Loaded, cached, load, offered
+from nst.engines.anypainting import Style
+from nst.engines.estimate import Estimate, TooLarge, describe, refuse_if_longer
+from nst.engines.outputs import TimeLapse, fast_summary, method_summary
+from nst.engines.painters import CheckpointSettings, expected, refuse_download
+from nst.engines.trained import FastSettings
 from nst.names import Problem
-from nst.outputs import TimeLapse, fast_summary, method_summary
 from nst.pages import anypainting, instant, link
 from nst.pages.dials import ITERATIONS, NAMES, apply, blamed, changes
 from nst.pages.live import watched
@@ -24,9 +23,10 @@ from nst.pages.queue import NEVER_BEGAN, follow, painted
 from nst.pages.runs import Run, Steps
 from nst.pages.services import Services
 from nst.pages.words import literal, refusal, sentence
-from nst.painters import CheckpointSettings, expected, refuse_download
-from nst.presets import Preset, get, paintings, photos
-from nst.recipe import BadSetting, Recipe
+from nst.pictures.images import fit
+from nst.settings.catalog import Preset, get, paintings, photos
+from nst.settings.onepass import MethodSettings, all_methods
+from nst.settings.recipe import BadSetting, Recipe
 from nst.steps import Result, Step, last
 
 Stylizer = Callable[..., Iterator[Step]]

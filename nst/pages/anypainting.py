@@ -5,16 +5,16 @@ from typing import Any
 
 import gradio as gr
 
-from nst.arbitrary import Style
-from nst.estimate import refuse_if_longer
-from nst.images import open_picture
-from nst.methods import MOST_PAINTINGS, MethodSettings, all_methods, method
+from nst.engines.anypainting import Style
+from nst.engines.estimate import refuse_if_longer
+from nst.engines.painters import expected
 from nst.pages.instant import PREFIX
 from nst.pages.parts import described, method_cards
-from nst.painters import expected
-from nst.presets import paintings
-from nst.recipe import BadSetting, setting_field
-from nst.variants import TooMuch
+from nst.pictures.images import open_picture
+from nst.settings.catalog import paintings
+from nst.settings.onepass import MOST_PAINTINGS, MethodSettings, all_methods, method
+from nst.settings.recipe import BadSetting, setting_field
+from nst.study.variants import TooMuch
 
 OTHERS = MOST_PAINTINGS - 1  # paintings that can be mixed with the first
 NUMBERS = range(2, 2 + OTHERS)

@@ -6,15 +6,15 @@ from typing import Any
 
 import gradio as gr
 
-from nst.hub import offered, styles
-from nst.methods import all_methods
+from nst.checkpoints.hub import offered, styles
 from nst.names import Problem
 from nst.pages import anypainting, instant, link
 from nst.pages.answers import PAINT, REFINE
 from nst.pages.dials import shown
 from nst.pages.parts import described
 from nst.pages.words import literal, refusal
-from nst.presets import Preset, all_presets, get, paintings, photos
+from nst.settings.catalog import Preset, all_presets, get, paintings, photos
+from nst.settings.onepass import all_methods
 
 
 def _selected(name: str, names: Iterable[str]) -> gr.Gallery:

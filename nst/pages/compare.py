@@ -6,10 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from nst.choice import Comparison, Ready, ready_made
-from nst.compare import Progress
-from nst.drawings import comparison_sheet, sheet_title
-from nst.images import open_picture, resized
+from nst.engines.painters import painters
 from nst.names import Problem
 from nst.pages.comparing import (
     Comparer,
@@ -34,9 +31,12 @@ from nst.pages.parts import (
     setting_field,
 )
 from nst.pages.runs import Outputs, Run
-from nst.painters import painters
-from nst.reports import figures
-from nst.variants import MOST, Variant
+from nst.pictures.images import open_picture, resized
+from nst.study.choice import Comparison, Ready, ready_made
+from nst.study.compare import Progress
+from nst.study.drawings import comparison_sheet, sheet_title
+from nst.study.figures import figures
+from nst.study.variants import MOST, Variant
 
 NAME = "compare"  # of this page in an address
 OUTPUTS = 12  # of a run: words, the live picture, seven of results, three files

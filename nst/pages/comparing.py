@@ -12,14 +12,11 @@ import gradio as gr
 import pandas as pd
 from PIL.Image import Image
 
-from nst.choice import Comparison, Sweep
-from nst.compare import Outcome, Progress
-from nst.drawings import panel
-from nst.estimate import duration
+from nst.engines.estimate import duration
+from nst.engines.outputs import curve, report
+from nst.engines.painters import refuse_download
 from nst.files import whole
-from nst.images import fit, resized, save_png
 from nst.names import Problem
-from nst.outputs import curve, report
 from nst.pages import link
 from nst.pages.live import PREVIEW_SECONDS
 from nst.pages.parts import QUIET, Frame, bar, both, bundled_name, picture_problem
@@ -27,11 +24,14 @@ from nst.pages.queue import NEVER_BEGAN, follow, painted
 from nst.pages.runs import Outputs, Run, Steps
 from nst.pages.services import Services
 from nst.pages.words import literal, sentence
-from nst.painters import refuse_download
-from nst.presets import paintings, photos
-from nst.sheets import field_for
-from nst.tables import COLUMNS, as_csv, as_tree, row, shown
-from nst.variants import TooMuch, Variant, refuse_if_too_long
+from nst.pictures.images import fit, resized, save_png
+from nst.settings.catalog import paintings, photos
+from nst.study.choice import Comparison, Sweep
+from nst.study.compare import Outcome, Progress
+from nst.study.drawings import panel
+from nst.study.sheets import field_for
+from nst.study.tables import COLUMNS, as_csv, as_tree, row, shown
+from nst.study.variants import TooMuch, Variant, refuse_if_too_long
 
 DOWNLOADS = 3  # the sheet, the numbers, the settings
 Comparer = Callable[..., Iterator[Progress]]

@@ -6,8 +6,8 @@ from typing import Any, Literal, get_args, get_origin
 
 import gradio as gr
 
-from nst.presets import Preset, get
-from nst.recipe import BadSetting, Recipe, flat, setting_field, setting_names, written
+from nst.settings.catalog import Preset, get
+from nst.settings.recipe import BadSetting, Recipe, flat, setting_field, setting_names, written
 
 ITERATIONS = "iterations"
 SHARES = "pyramid.iterations"

@@ -7,9 +7,6 @@ from typing import Any
 import gradio as gr
 from PIL.Image import Image
 
-from nst.choice import Sweep
-from nst.compare import Outcome, Progress
-from nst.drawings import sweep_sheet
 from nst.names import Problem
 from nst.pages.comparing import Comparer, Comparing, Page, files, live, status, stopped, wire
 from nst.pages.parts import (
@@ -20,9 +17,12 @@ from nst.pages.parts import (
     setting_field,
 )
 from nst.pages.runs import Outputs, Run
-from nst.presets import get
-from nst.sheets import Grid
-from nst.variants import MOST_CELLS, Variant
+from nst.settings.catalog import get
+from nst.study.choice import Sweep
+from nst.study.compare import Outcome, Progress
+from nst.study.drawings import sweep_sheet
+from nst.study.sheets import Grid
+from nst.study.variants import MOST_CELLS, Variant
 
 NAME = "explore"  # of this page in an address
 OUTPUTS = 7  # of a run: words, the live picture, the grid, its cells, three files

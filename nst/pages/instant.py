@@ -13,21 +13,22 @@ import gradio as gr
 from anyio import to_thread
 from pydantic import ValidationError
 
-from nst import hub, presets
-from nst.backbones import NETWORKS
-from nst.checkpoints import NOTHING
-from nst.estimate import duration
-from nst.fast import COMMON_SIZE, FastSettings
+from nst.checkpoints import hub
+from nst.checkpoints.layouts import NOTHING
+from nst.engines.estimate import duration
+from nst.engines.trained import COMMON_SIZE, FastSettings
 from nst.files import whole
-from nst.gallery import example
-from nst.images import save_png
+from nst.nn.vgg import NETWORKS
 from nst.pages.live import plot
 from nst.pages.parts import bar, described, style_cards
 from nst.pages.runs import Run
 from nst.pages.words import literal
-from nst.presets import paintings
-from nst.recipe import BadSetting
+from nst.pictures.images import save_png
+from nst.settings import catalog
+from nst.settings.catalog import paintings
+from nst.settings.recipe import BadSetting
 from nst.steps import Result
+from nst.study.gallery import example
 
 LARGEST = 2048  # pixels of the long side of a result on the page
 LOOK = 0.2  # seconds between two looks at a download
@@ -167,10 +168,10 @@ def _before(notes: Mapping[str, Any]) -> str:
 def _beside(entry: hub.Entry) -> str:
     """Its scores in the gallery, as shares of the default preset's."""
     scores = json.loads(example(entry).with_suffix(".json").read_text("utf-8"))["scores"]
-    instant, painted = scores["instant"], scores[presets.DEFAULT]
+    instant, painted = scores["instant"], scores[catalog.DEFAULT]
     style, content = (f"{instant[term] / painted[term]:.2f}" for term in ("style", "content"))
     return (
-        f"Beside the preset {presets.get(presets.DEFAULT).title}, its style loss is {style} and "
+        f"Beside the preset {catalog.get(catalog.DEFAULT).title}, its style loss is {style} and "
         f"its content loss {content} times as large."
     )
 

@@ -7,16 +7,16 @@ from urllib.parse import urlencode
 
 import gradio as gr
 
-from nst.fast import FastSettings
-from nst.gallery import PAINTING, PHOTO
-from nst.hub import Entry, HubProblem, offered, styles
-from nst.methods import all_methods
+from nst.checkpoints.hub import Entry, HubProblem, offered, styles
+from nst.engines.trained import FastSettings
 from nst.names import Problem, UnknownName
 from nst.pages import anypainting, instant
 from nst.pages.dials import NAMES, apply
 from nst.pages.words import literal
-from nst.presets import DEFAULT, Preset, all_presets, paintings, photos
-from nst.recipe import BadSetting, Recipe, written
+from nst.settings.catalog import DEFAULT, Preset, all_presets, paintings, photos
+from nst.settings.onepass import all_methods
+from nst.settings.recipe import BadSetting, Recipe, written
+from nst.study.gallery import PAINTING, PHOTO
 
 MAIN = "stylize"  # the page that an address without a `view` opens
 VIEWS = (MAIN, "compare", "explore", "reports")

@@ -8,12 +8,12 @@ from typing import Any
 import gradio as gr
 import pandas as pd
 
+from nst.engines.outputs import TimeLapse, curve, report, summary
 from nst.files import whole
-from nst.images import resized, save_picture, save_png, save_time_lapse
-from nst.outputs import TimeLapse, curve, report, summary
 from nst.pages.parts import status
 from nst.pages.runs import Run
 from nst.pages.words import literal
+from nst.pictures.images import resized, save_picture, save_png, save_time_lapse
 from nst.steps import Result, Step
 
 PREVIEW_SECONDS = 0.4  # between two pictures sent to the browser

@@ -12,19 +12,19 @@ from gradio.component_meta import ComponentMeta
 from gradio.data_classes import ImageData
 from PIL.Image import Image
 
-from nst.estimate import duration
-from nst.gallery import PAINTING, PHOTO, example
-from nst.hub import Entry
-from nst.images import BadPicture, accepted, open_picture
-from nst.knobs import KNOBS
-from nst.methods import MethodPreset
-from nst.outputs import loss_line
+from nst.checkpoints.hub import Entry
+from nst.engines.estimate import duration
+from nst.engines.outputs import loss_line
 from nst.pages.services import Services
 from nst.pages.words import literal
-from nst.presets import Credit, Preset, all_presets, paintings, photos
-from nst.recipe import setting_field as setting
-from nst.recipe import setting_names
+from nst.pictures.images import BadPicture, accepted, open_picture
+from nst.settings.catalog import Credit, Preset, all_presets, paintings, photos
+from nst.settings.onepass import MethodPreset
+from nst.settings.recipe import setting_field as setting
+from nst.settings.recipe import setting_names
 from nst.steps import Step
+from nst.study.gallery import PAINTING, PHOTO, example
+from nst.study.knobs import KNOBS
 
 CSS = """
 .gradio-container { max-width: 1280px !important; margin: 0 auto !important; }

@@ -9,7 +9,7 @@ from typing import Any
 
 from nst.names import Problem
 from nst.pages.storage import Storage
-from nst.presets import paintings, photos
+from nst.settings.catalog import paintings, photos
 
 # Suffixes say nothing of the contents; `open_picture` looks at these.
 SUFFIXES: Mapping[str, str] = {

@@ -16,7 +16,7 @@ from typing import Any
 import gradio as gr
 from anyio import to_thread
 
-from nst.estimate import duration
+from nst.engines.estimate import duration
 from nst.names import Problem
 from nst.pages.runs import Outputs, Run, Steps
 from nst.pages.sessions import Sessions, Visitor

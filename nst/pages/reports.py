@@ -8,15 +8,15 @@ from typing import Any
 
 import gradio as gr
 
-from nst.claims import FAILS, HOLDS, PARTLY
-from nst.gallery import PAINTING, PHOTO
 from nst.pages import link
 from nst.pages.parts import QUIET, Frame
 from nst.pages.words import literal
-from nst.presets import paintings, photos
-from nst.reports import Figure, figures
-from nst.reproduce import KEPT
-from nst.tables import COLUMNS, shown
+from nst.reports.claims import FAILS, HOLDS, PARTLY
+from nst.reports.reproduce import KEPT
+from nst.settings.catalog import paintings, photos
+from nst.study.figures import Figure, figures
+from nst.study.gallery import PAINTING, PHOTO
+from nst.study.tables import COLUMNS, shown
 
 NAME = "reports"  # of this page in an address
 MARKS = {HOLDS: "✓", PARTLY: "≈", FAILS: "✗"}

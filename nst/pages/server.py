@@ -14,9 +14,8 @@ from anyio import to_thread
 from PIL import Image
 from starlette.middleware import Middleware
 
-from nst import fast
-from nst.hub import bundled, load
-from nst.limits import UPLOAD
+from nst.checkpoints.hub import bundled, load
+from nst.engines import trained
 from nst.machine import calibration, release
 from nst.names import Problem
 from nst.pages.middleware import Guard
@@ -25,6 +24,7 @@ from nst.pages.runs import Run
 from nst.pages.services import Services
 from nst.pages.sessions import Visitor
 from nst.pages.words import where
+from nst.pictures.limits import UPLOAD
 from nst.steps import last
 
 LOG = logging.getLogger("nst.pages")
@@ -118,7 +118,7 @@ def warm_up(services: Services) -> None:
     def steps(run: Run) -> Iterator[tuple[Any, ...]]:
         calibration()
         first = load(next(iter(bundled().values())))
-        last(fast.stylize(Image.new("RGB", (256, 256)), first, fast.FastSettings()))
+        last(trained.stylize(Image.new("RGB", (256, 256)), first, trained.FastSettings()))
         yield ()
 
     nobody = Run(Visitor("", "", ""), "", 0, services.storage.run_folder)

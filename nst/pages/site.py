@@ -5,8 +5,6 @@ from typing import Any
 
 import gradio as gr
 
-from nst.choice import Comparison
-from nst.limits import UPLOAD
 from nst.pages import choices, compare, explore, link, reports, stylize
 from nst.pages.answers import Arbitrary, Estimator, Instant, Stylizer
 from nst.pages.comparing import Comparer
@@ -16,7 +14,9 @@ from nst.pages.live import plot
 from nst.pages.middleware import LEAVE
 from nst.pages.parts import QUIET, Frame
 from nst.pages.services import Services
-from nst.reports import Figure
+from nst.pictures.limits import UPLOAD
+from nst.study.choice import Comparison
+from nst.study.figures import Figure
 
 # A tab is known by a secret of its own, so that a page that is loaded anew finds its run again.
 ARRIVE = f"""() => {{

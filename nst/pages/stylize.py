@@ -6,16 +6,16 @@ from typing import Any
 
 import gradio as gr
 
-from nst.gallery import example
-from nst.hub import Entry
-from nst.images import open_picture, resized
-from nst.outputs import fast_summary
+from nst.checkpoints.hub import Entry
+from nst.engines.outputs import fast_summary
 from nst.pages import anypainting, choices, instant, link
 from nst.pages.answers import PAINT, Answers, Arbitrary, Estimator, Instant, Stylizer
 from nst.pages.dials import ITERATIONS, MAIN, NAMES, SHARES, counted, dial, shared, shown
 from nst.pages.live import plot
 from nst.pages.parts import QUIET, Frame, picture_field, preset_cards, strip
-from nst.presets import DEFAULT, all_presets, get, paintings, photos
+from nst.pictures.images import open_picture, resized
+from nst.settings.catalog import DEFAULT, all_presets, get, paintings, photos
+from nst.study.gallery import example
 
 # On a phone the progress is far below the button and the cards.
 TO_PROGRESS = """(...inputs) => {

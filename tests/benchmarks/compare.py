@@ -8,12 +8,12 @@ import time
 
 from PIL.Image import Image
 
-from nst import compare
-from nst.images import open_picture
-from nst.optimize import stylize
-from nst.presets import get, paintings, photos
+from nst.engines.optimize import stylize
+from nst.pictures.images import open_picture
+from nst.settings.catalog import get, paintings, photos
 from nst.steps import last
-from nst.variants import of_presets
+from nst.study import compare
+from nst.study.variants import of_presets
 
 PRESETS = ("tuned", "quick", "showcase", "bn-statistics")
 SIZE = 512

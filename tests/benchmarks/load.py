@@ -25,9 +25,9 @@ from typing import Any
 import httpx
 import psutil
 
-from nst.hub import styles
-from nst.methods import all_methods
-from nst.presets import paintings, photos
+from nst.checkpoints.hub import styles
+from nst.settings.catalog import paintings, photos
+from nst.settings.onepass import all_methods
 
 ROOT = Path(__file__).parent.parent.parent
 THOUGHT = 15.0  # seconds between two requests of a client

@@ -10,15 +10,15 @@ from itertools import islice
 
 from PIL import Image
 
-from nst.arbitrary import Style, stylize
-from nst.course import Photos, fleet
-from nst.images import fit, open_picture, resized
+from nst.engines.anypainting import Style, stylize
 from nst.machine import device
-from nst.methods import all_methods
-from nst.presets import paintings, photos
+from nst.pictures.images import fit, open_picture, resized
+from nst.settings.catalog import paintings, photos
+from nst.settings.onepass import all_methods
+from nst.settings.training import inverse_training
 from nst.steps import last
-from nst.train_inverse import train_inverse
-from nst.training import inverse_training
+from nst.training.decoder import train_inverse
+from nst.training.loop import Photos, fleet
 
 BOUNDS = {("style-swap", 512): 1.2, ("style-swap", 1024): 8.0, ("adain", 512): 0.5}
 FIRST_BOUND = 2.0  # seconds of the first style swap

@@ -18,14 +18,14 @@ from gradio_client import Client, handle_file
 from rich.console import Console
 from rich.table import Table
 
-from nst.course import Fleet, find_photos
-from nst.fast import painted
-from nst.hub import catalog, load
-from nst.images import open_picture, resized
+from nst.checkpoints.hub import catalog, load
+from nst.engines.trained import painted
 from nst.machine import PRECISIONS, calibration, device, prepare
-from nst.presets import paintings, photos
-from nst.train import train
-from nst.training import training
+from nst.pictures.images import open_picture, resized
+from nst.settings.catalog import paintings, photos
+from nst.settings.training import training
+from nst.training.loop import Fleet, find_photos
+from nst.training.network import train
 from tests.benchmarks.run import ROOT, bound, wait_for
 
 SIZE, REPEATS, TRAINING_STEPS = (1024, 768), 9, 12
@@ -33,11 +33,11 @@ LARGE = """
 import json, re, sys, time
 from pathlib import Path
 import psutil
-from nst.fast import painted
-from nst.hub import catalog, load
-from nst.images import open_picture, resized
+from nst.engines.trained import painted
+from nst.checkpoints.hub import catalog, load
+from nst.pictures.images import open_picture, resized
 from nst.machine import PRECISIONS, calibration, prepare
-from nst.presets import photos
+from nst.settings.catalog import photos
 prepare()
 dtype = PRECISIONS[calibration().precision]
 network = load(catalog()[sys.argv[1]]).checkpoint.network

@@ -17,12 +17,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from nst.estimate import work_per_pixel
-from nst.images import open_picture, resized
+from nst.engines.estimate import work_per_pixel
+from nst.engines.optimize import stylize
 from nst.machine import calibration, prepare
-from nst.optimize import stylize
-from nst.presets import get, paintings, photos
-from nst.recipe import Recipe
+from nst.pictures.images import open_picture, resized
+from nst.settings.catalog import get, paintings, photos
+from nst.settings.recipe import Recipe
 from nst.steps import last
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,9 +43,9 @@ PASTICHE = Recipe.read(
 MEMORY = """
 import re, sys
 from pathlib import Path
-from nst.images import open_picture
-from nst.optimize import stylize
-from nst.presets import get, paintings, photos
+from nst.pictures.images import open_picture
+from nst.engines.optimize import stylize
+from nst.settings.catalog import get, paintings, photos
 from nst.steps import last
 recipe = get("quick").recipe.but({"size": int(sys.argv[1]), "pyramid.scales": "1",
                                   "pyramid.iterations": "12"})

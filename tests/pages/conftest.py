@@ -12,10 +12,10 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 import app
-from nst.optimize import stylize
+from nst.engines.optimize import stylize
+from nst.engines.painters import paint
 from nst.pages.server import gradio_files, options
 from nst.pages.services import services
-from nst.painters import paint
 
 CHROMIUM = "chromium", "chromium-browser", "google-chrome"
 INSTALL = "No Chromium found. Install it with: apt-get install chromium"

@@ -8,14 +8,14 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 from playwright.sync_api import expect
 
-from nst import arbitrary, fast, optimize
-from nst.estimate import estimate
-from nst.images import open_picture, read_report
-from nst.methods import all_methods
+from nst.engines import anypainting, optimize, trained
+from nst.engines.estimate import estimate
 from nst.pages.answers import PAGE, UNCHANGED, Answers
 from nst.pages.anypainting import defaults, read
 from nst.pages.services import services
-from nst.presets import paintings, photos
+from nst.pictures.images import open_picture, read_report
+from nst.settings.catalog import paintings, photos
+from nst.settings.onepass import all_methods
 from tests.pages.test_instant import difference, result, wait_for_another
 from tests.pages.test_stylize import downloaded, press_stylize, query, upload, wait_for_query
 from tests.pages.waiting import waited_for
@@ -193,7 +193,7 @@ def test_a_result_that_came_too_late_is_not_shown(own_services, method):
 
         return steps
 
-    engines = optimize.stylize, estimate, slow(fast.stylize), slow(arbitrary.stylize)
+    engines = optimize.stylize, estimate, slow(trained.stylize), slow(anypainting.stylize)
     answers = Answers(own_services, *engines)
     photo, painting = str(photos()["cat"].path), str(paintings()["great_wave"].path)
     how = 1.0, False, 96
@@ -259,9 +259,9 @@ def test_the_same_is_painted_once(own_services):
 
     def counted(*arguments):
         painted.append(arguments)
-        return arbitrary.stylize(*arguments)
+        return anypainting.stylize(*arguments)
 
-    answers = Answers(own_services, optimize.stylize, estimate, fast.stylize, counted)
+    answers = Answers(own_services, optimize.stylize, estimate, trained.stylize, counted)
     photo, painting = str(photos()["cat"].path), str(paintings()["great_wave"].path)
     given = (REQUEST, photo, painting, "adain", 0.7, False, 96, *defaults("adain"))
     reports = [collected(answers.any_at_once(*given))[-1][4] for _ in range(2)]

@@ -9,9 +9,9 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from nst.images import read_report
-from nst.presets import paintings, photos
-from nst.recipe import Recipe
+from nst.pictures.images import read_report
+from nst.settings.catalog import paintings, photos
+from nst.settings.recipe import Recipe
 
 PHOTO, PAINTING = photos()["neuschwanstein"].path, paintings()["starry_night"].path
 

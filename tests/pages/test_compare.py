@@ -12,10 +12,10 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 from playwright.sync_api import expect
 
-from nst.choice import ready_made
-from nst.presets import paintings, photos
-from nst.reports import figures
-from nst.tables import COLUMNS
+from nst.settings.catalog import paintings, photos
+from nst.study.choice import ready_made
+from nst.study.figures import figures
+from nst.study.tables import COLUMNS
 
 PHOTO, PAINTING = photos()["cat"].path, paintings()["great_wave"].path
 SLOW = 120_000  # milliseconds, where several runs must end first

@@ -19,13 +19,13 @@ from urllib.request import urlopen
 import pytest
 from PIL import Image
 
-from nst.hub import styles
+from nst.checkpoints.hub import styles
 from nst.pages.guarded import MISFIT
 from nst.pages.middleware import CLOSED
 from nst.pages.payloads import WORDS as SENTENCE
 from nst.pages.payloads import NotAdmitted, admitted
 from nst.pages.storage import KEPT, YOUNG
-from nst.presets import ROOT, paintings, photos
+from nst.settings.catalog import ROOT, paintings, photos
 from tests.pages.requests import a_run, ask, events, get, listen, post
 
 REPOSITORY = ROOT.parent

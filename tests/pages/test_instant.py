@@ -8,9 +8,9 @@ from gradio_client import Client, handle_file
 from PIL import Image, ImageChops, ImageStat
 from playwright.sync_api import expect
 
-from nst import hub
-from nst.images import open_picture, read_report, resized
-from nst.presets import paintings, photos
+from nst.checkpoints import hub
+from nst.pictures.images import open_picture, read_report, resized
+from nst.settings.catalog import paintings, photos
 from tests.pages.test_stylize import (
     FIRST,
     SLOW,

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import ImageCms
 
-from nst import profiles
-from nst.images import open_picture
+from nst.pictures import profiles
+from nst.pictures.images import open_picture
 from tests.drawn import blocks, chunk, encoded, exif, gray_profile, icc, png, with_chunks, xmp
 
 TOLERANCE = 2  # of 255: two engines round

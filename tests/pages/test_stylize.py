@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from nst.hub import styles
-from nst.images import read_report
+from nst.checkpoints.hub import styles
 from nst.pages import link
-from nst.presets import DEFAULT, all_presets, get, paintings, photos
-from nst.recipe import Recipe
+from nst.pictures.images import read_report
+from nst.settings.catalog import DEFAULT, all_presets, get, paintings, photos
+from nst.settings.recipe import Recipe
 
 expect.set_options(timeout=20_000)
 SLOW = 90_000  # milliseconds, where a run must end first

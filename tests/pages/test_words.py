@@ -7,7 +7,7 @@ from gradio_client import Client, handle_file
 from playwright.sync_api import expect
 
 from nst.pages.words import MOST, literal
-from nst.presets import photos
+from nst.settings.catalog import photos
 from tests.pages.test_stylize import upload
 
 EVIL = (
@@ -97,7 +97,7 @@ def test_values_of_a_comparison_bring_no_html(visit, server):
 
 def test_a_picture_with_settings_inside_brings_no_html(visit, tmp_path, photo):
     """Notes of a file are read by the command line alone; the page opens its pixels."""
-    from nst.images import save_png
+    from nst.pictures.images import save_png
 
     path = tmp_path / "result.png"
     save_png(photo, path, {"settings": {}, "preset": EVIL, "photo": EVIL})

@@ -1,0 +1,1 @@
+"""Files of trained networks: how they are laid out, and where they come from."""

@@ -1,0 +1,1 @@
+"""Networks, losses and operations on features: tensors in, tensors out, no settings."""

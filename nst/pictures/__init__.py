@@ -1,0 +1,1 @@
+"""Files, pictures and tensors: what is accepted, decoded, kept and written."""

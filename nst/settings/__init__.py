@@ -1,0 +1,1 @@
+"""Every setting, and every named set of them in `presets/`."""

@@ -1,0 +1,62 @@
+"""What a training sees of its photos: square crops, the same whenever they are asked for."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+from PIL.Image import Transpose
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from nst.pictures.images import fit, open_picture, resized, to_tensor
+from nst.pictures.limits import OWN_FILE
+from nst.settings.training import DataSettings
+
+
+class Crops(Dataset):
+    """Square crops of photos; crop `i` is the same whenever and wherever it is asked for."""
+
+    def __init__(self, paths: Sequence[Path], data: DataSettings, seed: int) -> None:
+        """Of a training's photos."""
+        self.paths, self.data, self.seed = paths, data, seed
+
+    def __getitem__(self, index: int) -> Tensor:
+        """(3, side, side), RGB in 0..255, float32."""
+        epoch, place = divmod(index, len(self.paths))
+        path = self.paths[_order(self.seed, epoch, len(self.paths))[place]]
+        photo = open_picture(path, limits=OWN_FILE)
+        draw = torch.rand(4, generator=generator(self.seed, 1, index)).tolist()
+        side = self.data.side
+        photo = resized(photo, fit(photo.size, max(photo.size) * max(1, side / min(photo.size))))
+        cut = side + round(draw[0] * (min(photo.size) - side))
+        left, top = (round(d * (n - cut)) for d, n in zip(draw[1:3], photo.size, strict=True))
+        crop = resized(photo.crop((left, top, left + cut, top + cut)), (side, side))
+        if self.data.flip and draw[3] < 0.5:
+            crop = crop.transpose(Transpose.FLIP_LEFT_RIGHT)
+        values = to_tensor(crop, torch.device("cpu"))[0]
+        if self.data.recolor:
+            values = _recolored(values, self.data.recolor, generator(self.seed, 3, index))
+        return values
+
+
+def _recolored(crop: Tensor, share: float, draw: torch.Generator) -> Tensor:
+    """The crop, or, for such a share of draws, the crop in colors that photos seldom have."""
+    chosen, saturation = torch.rand(2, generator=draw).tolist()
+    if chosen >= share:
+        return crop
+    shuffled = crop[torch.randperm(3, generator=draw)]
+    gray = shuffled.mean(0)
+    return (gray + 2 * saturation * (shuffled - gray)).clamp(0, 255)
+
+
+@lru_cache(2)
+def _order(seed: int, epoch: int, count: int) -> list[int]:
+    return torch.randperm(count, generator=generator(seed, 0, epoch)).tolist()
+
+
+def generator(seed: int, stream: int, index: int) -> torch.Generator:
+    """Of a number of its own for each (seed, stream, index)."""
+    digest = sha256(f"{seed} {stream} {index}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
