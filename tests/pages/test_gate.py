@@ -124,7 +124,7 @@ def test_other_ways_to_an_event_are_closed_or_gated(server, secret):
 
 
 @pytest.mark.parametrize(
-    "path", ["app.py", ".git/config", "presets/images/CREDITS.toml", "nst/weights", "README.md"]
+    "path", ["app.py", ".git/config", "presets/images/CREDITS.toml", "nst/nn/weights", "README.md"]
 )
 @pytest.mark.parametrize("form", ["{}", "./{}", "//{}", "%2e/{}", "x/../{}"])
 def test_no_file_of_the_working_folder_is_served(server, path, form):

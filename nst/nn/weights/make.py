@@ -1,6 +1,6 @@
 """Make vgg16.safetensors and vgg19.safetensors: the convolutions of VGG-16 and VGG-19.
 
-Run `python nst/weights/make.py` only to make the two files anew; the program just reads them.
+Run `python nst/nn/weights/make.py` only to make the two files anew; the program just reads them.
 Needs numpy, torch and safetensors, and for this script alone `pip install onnx`.
 
 Sources:
