@@ -1,7 +1,10 @@
 """`nst/README.md` is the map: it names every module, and none imports one that comes later."""
 
 import ast
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,3 +63,29 @@ def test_networks_and_losses_know_no_settings():
 
 def test_the_package_has_at_most_eight_modules_of_its_own():
     assert len(list(PACKAGE.glob("*.py"))) <= 8
+
+
+READING = """
+import importlib, json, os, sys
+import gradio, torch, typer  # their own reading is no concern of ours
+root, names = sys.argv[1], sys.argv[2:]
+read = set()
+def watch(event, arguments):
+    if event in ("open", "os.listdir", "os.scandir"):
+        if isinstance(arguments[0], str | os.PathLike):
+            read.add(os.fspath(arguments[0]))
+sys.addaudithook(watch)
+for name in names:
+    importlib.import_module(name)
+print(json.dumps([path for path in read if path.startswith(root)]))
+"""
+
+
+def test_importing_reads_no_data():
+    """Neither settings, weights nor pictures; a broken file breaks only what reads it."""
+    names = [f"nst.{module.replace('/', '.')}" for module in MAP if not module.endswith("/make")]
+    command = [sys.executable, "-c", READING, str(ROOT), *names]
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    code = {str(path.parent) for path in PACKAGE.rglob("*.py")} | {str(ROOT)}
+    read = {path for path in json.loads(answer.stdout) if not path.endswith((".py", ".pyc"))}
+    assert {path for path in read if "__pycache__" not in path} - code == set()

@@ -9,7 +9,6 @@ import json
 import os
 import re
 import threading
-import tomllib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -48,6 +47,7 @@ from nst.machine import cache_folder, device
 from nst.names import Problem, UnknownName, pick, suggest
 from nst.nn.state import BadCheckpoint
 from nst.settings.catalog import ROOT
+from nst.settings.files import entries
 
 CATALOG = ROOT / "checkpoints.toml"
 BUNDLED = ROOT / "checkpoints"
@@ -97,10 +97,9 @@ class Entry(BaseModel):
 
 @cache
 def catalog() -> Mapping[str, Entry]:
-    """All known checkpoints by name, the bundled ones first."""
-    tree = tomllib.loads(CATALOG.read_text("utf-8"))
-    entries = [Entry(**entry) for entry in tree["checkpoint"]]
-    return {entry.name: entry for entry in sorted(entries, key=lambda e: not e.bundled)}
+    """All known checkpoints by name, the bundled ones first. Raises `BadFile`."""
+    found = sorted(entries(CATALOG, "checkpoint", Entry), key=lambda entry: not entry.bundled)
+    return {entry.name: entry for entry in found}
 
 
 def bundled() -> Mapping[str, Entry]:

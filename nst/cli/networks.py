@@ -54,11 +54,11 @@ def fast(
         Path, typer.Option("-o", "--output", help="A PNG file; a folder for several photos.")
     ],
     checkpoint: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="A name (see `python -m nst checkpoints`), a file, or owner/name[:file]."
         ),
-    ] = next(iter(hub.bundled())),
+    ] = None,
     size: Annotated[
         int | None, typer.Option(help="Long side; 512 to 1024 suits the strokes.")
     ] = None,
@@ -74,7 +74,7 @@ def fast(
         raise BadSetting(f"`--{problem['loc'][0]}`: {problem['msg']}.") from None
     sources = list(_sources(photos_given))
     targets = _targets(sources, output, force)
-    loaded = load(checkpoint)
+    loaded = load(checkpoint or next(iter(hub.bundled())))
 
     def paint(source: Path, target: Path) -> str:
         try:

@@ -25,9 +25,10 @@ def swap(
     photo: Annotated[str, typer.Argument(help="A picture file, or the name of a bundled photo.")],
     painting: Annotated[str, typer.Argument(help="A picture file, or a bundled painting's name.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The result, a PNG file.")],
-    name: Annotated[str, typer.Option("--method", help=", ".join(all_methods()))] = next(
-        iter(all_methods())
-    ),
+    name: Annotated[
+        str | None,
+        typer.Option("--method", help="A file in presets/methods, without .toml, such as adain."),
+    ] = None,
     patch: Annotated[
         int | None, typer.Option(help="Side of a patch, in positions of features.")
     ] = None,
@@ -60,7 +61,7 @@ def swap(
         "stroke": stroke,
         "keep_colors": keep_colors or None,
     }
-    chosen = method(name)
+    chosen = method(name) if name else next(iter(all_methods().values()))
     patches = {"--patch": patch, "--stride": stride, "--balance": balance}
     unused = [option for option, value in patches.items() if value is not None]
     if unused and chosen.settings.method != "style-swap":

@@ -27,7 +27,6 @@ from nst.nn.vgg import CHANNELS, DECODED, NETWORKS, Backbone
 from nst.pictures.images import to_picture, to_tensor
 
 FOLDER = Path(__file__).parent / "weights" / "decoders"
-FAMILIES = tuple(sorted(path.name for path in FOLDER.iterdir() if path.is_dir()))  # trained alike
 OURS = "ours"
 NETWORK = "vgg19"  # whose features are decoded
 LEAK = 0.2  # of a rectifier
@@ -154,6 +153,12 @@ def load_decoder(path: Path) -> Kept:
             f"`{path}` is no decoder, or is damaged, or of an earlier version of this program."
         ) from error
     return Kept(decoder.to(memory_format=torch.channels_last).eval(), notes)
+
+
+@cache
+def families() -> tuple[str, ...]:
+    """Names of the sets of bundled decoders; those of a set were trained alike."""
+    return tuple(sorted(path.name for path in FOLDER.iterdir() if path.is_dir()))
 
 
 @cache

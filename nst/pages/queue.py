@@ -66,6 +66,11 @@ class PaintQueue:
         self._thread = threading.Thread(target=self._work, args=(niceness,), name=name, daemon=True)
         self._thread.start()
 
+    @property
+    def busy(self) -> bool:
+        """Whether anything is being painted."""
+        return self._painting is not None
+
     def begin(self, request: gr.Request, page: str, outputs: int) -> Run:
         """A run of the visitor on a page, which takes the place of an earlier one."""
         run = Run(self.sessions.visitor(request), page, outputs, self._folder)

@@ -137,6 +137,8 @@ async def _tidy(blocks: gr.Blocks, services: Services) -> None:
                 swept = loop.time()
                 present = services.sessions.present()
                 await to_thread.run_sync(services.storage.sweep, present)
+                if not (services.runs.busy or services.at_once.busy):
+                    await to_thread.run_sync(release)
         except Exception as error:
             LOG.error("Tidying up failed: %s", where(error))
 

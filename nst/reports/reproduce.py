@@ -18,11 +18,12 @@ from nst.files import whole
 from nst.pictures.images import fit, open_picture, resized, save_picture, save_png
 from nst.reports.claims import agreement, as_trees, verdicts
 from nst.settings.catalog import GALLERY
+from nst.settings.files import BadFile
 from nst.steps import Losses, Result, Term, final_losses
 from nst.study import compare
 from nst.study.appearance import Appearance
 from nst.study.compare import Outcome, Progress
-from nst.study.figures import BadReport, Figure
+from nst.study.figures import Figure
 from nst.study.measures import Measures
 from nst.study.sheets import Panel, sheet
 from nst.study.tables import COLUMNS, as_csv, row, shown
@@ -99,7 +100,7 @@ def paint(
     names = {*figure.columns, *(claim.column for claim in figure.claims)}
     names |= {name for cell in figure.cells for name in cell.published}
     if unknown := names - {*COLUMNS}:
-        raise BadReport(f"{figure.name}: {', '.join(sorted(unknown))} is no column of a table.")
+        raise BadFile(f"{figure.name}.toml: {', '.join(sorted(unknown))} is no column of a table.")
     store = Store(folder / "results")
     progress = None
     for progress in compare.run(

@@ -1,25 +1,20 @@
 """Presets and bundled pictures: data in `presets/`, read and checked."""
 
-import tomllib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from nst.names import Problem, pick, suggest
-from nst.settings.recipe import BadSetting, Recipe
+from nst.names import pick
+from nst.settings.files import entries, read
+from nst.settings.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[2] / "presets"
 IMAGES = ROOT / "images"
 GALLERY = ROOT / "gallery"
 DEFAULT = "quick"
-CATALOGS = ("checkpoints.toml", "comparisons.toml")  # beside the presets, but none
-
-
-class BadPreset(Problem):
-    """A preset file that cannot be used; the message names the file and the setting."""
+RECIPES = ROOT / "recipes"
 
 
 class Described(BaseModel):
@@ -76,41 +71,25 @@ class Credit(BaseModel):
 
 
 def read_preset(path: Path) -> Preset:
-    """A preset from its TOML file. Raises `BadPreset`."""
-    try:
-        tree = tomllib.loads(path.read_text("utf-8"))
-        recipe = Recipe.read(tree.pop("recipe", {}))
-        if "name" in tree:
-            raise BadPreset(f"{path.name}: the name is the file's; remove `name`.")
-        return Preset(name=path.stem, recipe=recipe, **tree)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, BadSetting) as error:
-        raise BadPreset(f"{path.name}: {error}") from None
-    except ValidationError as error:
-        raise BadPreset(f"{path.name}: {_first_problem(error)}") from None
-
-
-def _first_problem(error: ValidationError) -> str:
-    problem = error.errors()[0]
-    key = str(problem["loc"][0])
-    if problem["type"] == "extra_forbidden":
-        return f"Unknown key `{key}`. {suggest(key, Preset.model_fields)}"
-    return f"`{key}`: {problem['msg']}."
-
-
-def _files() -> list[Path]:
-    return [path for path in ROOT.glob("*.toml") if path.name not in CATALOGS]
+    """A preset from its TOML file. Raises `BadFile`."""
+    return read(path, Preset, recipe=Recipe)
 
 
 @cache
 def all_presets() -> Mapping[str, Preset]:
-    """Every preset by name, ours first, then in the order of the reports."""
-    found = sorted(map(read_preset, _files()), key=lambda preset: preset.rank)
+    """Every preset by name, ours first, then in the order of the reports. Raises `BadFile`."""
+    found = sorted(map(get, _files()), key=lambda preset: preset.rank)
     return {preset.name: preset for preset in found}
 
 
+@cache
 def get(name: str) -> Preset:
-    """The preset of that name. Raises `UnknownName` with the closest one."""
-    return pick("preset", name, all_presets())
+    """The preset of that name. Raises `UnknownName` with the closest one, and `BadFile`."""
+    return read_preset(pick("preset", name, _files()))
+
+
+def _files() -> Mapping[str, Path]:
+    return {path.stem: path for path in RECIPES.glob("*.toml")}
 
 
 @cache
@@ -126,5 +105,4 @@ def paintings() -> Mapping[str, Credit]:
 
 
 def _credits(kind: str) -> Mapping[str, Credit]:
-    tree: dict[str, Any] = tomllib.loads((IMAGES / "CREDITS.toml").read_text("utf-8"))
-    return {credit.name: credit for credit in (Credit(**entry) for entry in tree[kind])}
+    return {credit.name: credit for credit in entries(IMAGES / "CREDITS.toml", kind, Credit)}

@@ -1,22 +1,27 @@
 """Methods for any painting in one pass: their settings, and the named ones in `presets/methods`."""
 
-import tomllib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from nst.names import pick
-from nst.nn.decoders import FAMILIES, OURS
+from nst.nn.decoders import OURS, families
 from nst.nn.vgg import DECODED
 from nst.settings.catalog import GALLERY, ROOT, Described
-from nst.settings.recipe import Settings, SwapSettings, listed, one_of
+from nst.settings.files import read
+from nst.settings.recipe import Settings, SwapSettings, listed
 
 LARGEST = 2048  # pixels of the long side
 MOST_PAINTINGS = 3
 FOLDER = ROOT / "methods"
+
+
+def _known_decoders(name: str) -> str:
+    pick("decoders", name, dict.fromkeys(families()))
+    return name
 
 
 class MethodSettings(Settings):
@@ -32,7 +37,7 @@ class MethodSettings(Settings):
         title="Layers",
         description="the deepest first; the next one reads the picture made of it",
     )
-    decoders: one_of("decoders", dict.fromkeys(FAMILIES)) = Field(
+    decoders: Annotated[str, AfterValidator(_known_decoders)] = Field(
         OURS, title="Decoders", description="how they were trained"
     )
     size: int = Field(512, ge=16, le=LARGEST, title="Size", description="pixels of the long side")
@@ -70,15 +75,16 @@ class MethodPreset(Described):
 
 @cache
 def all_methods() -> Mapping[str, MethodPreset]:
-    """Every one by name, in the order of their ranks."""
-    found = []
-    for path in FOLDER.glob("*.toml"):
-        tree = tomllib.loads(path.read_text("utf-8"))
-        settings = MethodSettings.read(tree.pop("settings"))
-        found.append(MethodPreset(name=path.stem, settings=settings, **tree))
-    return {method.name: method for method in sorted(found, key=lambda method: method.rank)}
+    """Every one by name, in the order of their ranks. Raises `BadFile`."""
+    found = sorted(map(method, _files()), key=lambda method: method.rank)
+    return {method.name: method for method in found}
 
 
+@cache
 def method(name: str) -> MethodPreset:
-    """The one of that name. Raises `UnknownName` with the closest one."""
-    return pick("method", name, all_methods())
+    """The one of that name. Raises `UnknownName` with the closest one, and `BadFile`."""
+    return read(pick("method", name, _files()), MethodPreset, settings=MethodSettings)
+
+
+def _files() -> Mapping[str, Path]:
+    return {path.stem: path for path in FOLDER.glob("*.toml")}

@@ -1,6 +1,5 @@
 """Settings of a training, and the named ones in `presets/training`."""
 
-import tomllib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -13,6 +12,7 @@ from nst.nn.losses import NORMALIZATIONS
 from nst.nn.muon import OPTIMIZERS
 from nst.nn.vgg import DECODED, NETWORKS, layer_name
 from nst.settings.catalog import ROOT
+from nst.settings.files import read
 from nst.settings.recipe import (
     BackboneSettings,
     ContentSettings,
@@ -135,6 +135,7 @@ class InverseRecipe(CourseRecipe):
     tv: float = Field(1e-4, ge=0, le=1e9, description="total variation of pixels over 63.75")
 
 
+NETWORKS_FOLDER, DECODERS_FOLDER = ROOT / "training", ROOT / "training" / "inverse"
 Course = TypeVar("Course", bound=CourseRecipe)
 
 
@@ -149,31 +150,30 @@ class Training(BaseModel, Generic[Course]):
     recipe: Course
 
 
-@cache
 def all_trainings() -> Mapping[str, Training[TrainingRecipe]]:
-    """Every recipe of a transformer network's training, by name."""
-    return _read(ROOT / "training", TrainingRecipe)
+    """Every recipe of a transformer network's training, by name. Raises `BadFile`."""
+    return {name: training(name) for name in _files(NETWORKS_FOLDER)}
 
 
-@cache
 def inverse_trainings() -> Mapping[str, Training[InverseRecipe]]:
-    """Every recipe of a decoder's training, by name."""
-    return _read(ROOT / "training" / "inverse", InverseRecipe)
+    """Every recipe of a decoder's training, by name. Raises `BadFile`."""
+    return {name: inverse_training(name) for name in _files(DECODERS_FOLDER)}
 
 
 def training(name: str) -> Training[TrainingRecipe]:
-    """The one of that name. Raises `UnknownName` with the closest one."""
-    return pick("training recipe", name, all_trainings())
+    """The one of that name. Raises `UnknownName` with the closest one, and `BadFile`."""
+    return _read(pick("training recipe", name, _files(NETWORKS_FOLDER)), TrainingRecipe)
 
 
 def inverse_training(name: str) -> Training[InverseRecipe]:
-    """The one of that name. Raises `UnknownName` with the closest one."""
-    return pick("training recipe", name, inverse_trainings())
+    """The one of that name. Raises `UnknownName` with the closest one, and `BadFile`."""
+    return _read(pick("training recipe", name, _files(DECODERS_FOLDER)), InverseRecipe)
 
 
-def _read(folder: Path, kind: type[Course]) -> Mapping[str, Training[Course]]:
-    found = {}
-    for path in sorted(folder.glob("*.toml")):
-        tree = tomllib.loads(path.read_text("utf-8"))
-        found[path.stem] = Training[kind](recipe=kind.read(tree.pop("recipe")), **tree)
-    return found
+@cache
+def _read(path: Path, kind: type[Course]) -> Training[Course]:
+    return read(path, Training[kind], recipe=kind)
+
+
+def _files(folder: Path) -> Mapping[str, Path]:
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}

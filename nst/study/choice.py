@@ -1,6 +1,5 @@
 """What somebody chose to compare or explore: data that a page, a link and a file share."""
 
-import tomllib
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, Literal, Self
@@ -8,8 +7,8 @@ from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from nst.names import Problem
 from nst.settings.catalog import DEFAULT, ROOT, get
+from nst.settings.files import checked, named, tables
 from nst.settings.recipe import BadSetting
 from nst.study.figures import find
 from nst.study.variants import SWEEP_SIZE, Variant, axis, grid, of_presets, of_values
@@ -109,21 +108,18 @@ class Ready(_Choice):
     comparison: Comparison
 
 
-class BadComparisons(Problem):
-    """The file of ready-made comparisons cannot be used."""
-
-
 @cache
 def ready_made() -> tuple[Ready, ...]:
-    """Of `presets/comparisons.toml`. Raises `BadComparisons`."""
-    try:
-        found = []
-        for entry in tomllib.loads(READY.read_text("utf-8"))["comparison"]:
-            title, source = entry.pop("title"), entry.pop("source")
-            entry["by"] = "figure" if "figure" in entry else "presets"
-            comparison = Comparison.read(entry)
-            comparison.variants()
-            found.append(Ready(title=title, source=source, comparison=comparison))
-        return tuple(found)
-    except (KeyError, tomllib.TOMLDecodeError, Problem) as error:
-        raise BadComparisons(f"{READY.name}: {error}") from None
+    """Of `presets/comparisons.toml`. Raises `BadFile`."""
+    return tuple(map(_ready, tables(READY, "comparison")))
+
+
+def _ready(tree: dict[str, Any]) -> Ready:
+    with named(READY):
+        comparison = Comparison.read(
+            {key: value for key, value in tree.items() if key not in ("title", "source")}
+            | {"by": "figure" if "figure" in tree else "presets"}
+        )
+        comparison.variants()
+    own = {key: tree[key] for key in ("title", "source") if key in tree}
+    return checked(READY, Ready, own | {"comparison": comparison})

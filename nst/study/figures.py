@@ -3,7 +3,6 @@
 Each is a file in `presets/reports`. `nst.reports.reproduce` paints them; nothing here does.
 """
 
-import tomllib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -14,14 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from nst.engines.painters import find as find_painter
 from nst.names import Problem, pick
 from nst.settings.catalog import ROOT, paintings, photos
+from nst.settings.files import named, read
 from nst.study.knobs import varied
 from nst.study.variants import RESULT, Variant
 
 FOLDER = ROOT / "reports"
-
-
-class BadReport(Problem):
-    """A report file that cannot be used."""
 
 
 class _Table(BaseModel):
@@ -110,26 +106,29 @@ class Figure(_Table):
 
 
 def read_figure(path: Path) -> Figure:
-    """From its TOML file. Raises `BadReport` with the file and what is wrong with it."""
-    try:
-        figure = Figure(**tomllib.loads(path.read_text("utf-8")) | {"name": path.stem})
+    """From its TOML file. Raises `BadFile`."""
+    figure = read(path, Figure)
+    with named(path):
         figure.variants()
-    except (ValueError, Problem) as error:  # TOML's, UTF-8's and pydantic's errors are ValueErrors
-        raise BadReport(f"{path.name}: {error}") from None
+        _check_names(figure)
+    return figure
+
+
+def _check_names(figure: Figure) -> None:
+    """Raises `Problem` for a name that stands for nothing, or for two things."""
     titles = [cell.title for cell in figure.cells]
     if len({*titles}) < len(titles):
-        raise BadReport(f"{path.name}: two cells have the same title.")
-    named = {title for claim in figure.claims for title in claim.of}
+        raise Problem("two cells have the same title.")
+    named_by_claims = {title for claim in figure.claims for title in claim.of}
     for number, cell in enumerate(figure.cells):
         for source, bundled in ((cell.photo, photos()), (cell.painting, paintings())):
             if source.startswith(RESULT):
                 if source.removeprefix(RESULT) not in titles[:number]:
-                    raise BadReport(f"{path.name}: `{source}` is no earlier cell.")
+                    raise Problem(f"`{source}` is no earlier cell.")
             elif source and source not in bundled:
-                raise BadReport(f"{path.name}: `{source}` is no bundled picture.")
-    if unknown := named - {*titles}:
-        raise BadReport(f"{path.name}: a claim names {', '.join(sorted(unknown))}, no cell.")
-    return figure
+                raise Problem(f"`{source}` is no bundled picture.")
+    if unknown := named_by_claims - {*titles}:
+        raise Problem(f"a claim names {', '.join(sorted(unknown))}, no cell.")
 
 
 @cache

@@ -8,17 +8,16 @@ from nst.names import UnknownName
 from nst.nn.vgg import NETWORKS
 from nst.pictures.images import open_picture
 from nst.settings.catalog import (
-    CATALOGS,
     DEFAULT,
     IMAGES,
-    ROOT,
-    BadPreset,
+    RECIPES,
     all_presets,
     get,
     paintings,
     photos,
     read_preset,
 )
+from nst.settings.files import BadFile
 from nst.settings.recipe import Recipe, flat
 
 FIFTHS = {f"conv{block}_1": 0.2 for block in range(1, 6)}
@@ -162,9 +161,7 @@ REPORTS = {
 # The catalogue
 
 
-@pytest.mark.parametrize(
-    "name", sorted(path.stem for path in ROOT.glob("*.toml") if path.name not in CATALOGS)
-)
+@pytest.mark.parametrize("name", sorted(path.stem for path in RECIPES.glob("*.toml")))
 def test_a_preset_is_complete(name):
     preset = get(name)
     assert preset.name == name
@@ -225,7 +222,7 @@ def test_a_small_preset_file_reads_with_the_defaults(tmp_path):
     ("text", "answer"),
     [
         (GOOD + 'tittle = "x"', "Unknown key `tittle`. Did you mean `title`?"),
-        ("[recip]\n", "`title`"),
+        ("[recip]\n", "Unknown key `recip`. Did you mean `recipe`?"),
         (GOOD + "[recip]\nsize = 512", "Unknown key `recip`. Did you mean `recipe`?"),
         (GOOD + "rank =", "Invalid value"),
         ("", "`title`: Field required."),
@@ -274,7 +271,7 @@ def test_a_small_preset_file_reads_with_the_defaults(tmp_path):
 def test_a_bad_preset_file_is_refused_with_its_name_and_the_reason(tmp_path, text, answer):
     path = tmp_path / "my-look.toml"
     path.write_text(text, "utf-8")
-    with pytest.raises(BadPreset) as caught:
+    with pytest.raises(BadFile) as caught:
         read_preset(path)
     assert str(caught.value).startswith("my-look.toml: ")
     assert answer in str(caught.value).removeprefix("my-look.toml: ")
@@ -283,7 +280,7 @@ def test_a_bad_preset_file_is_refused_with_its_name_and_the_reason(tmp_path, tex
 def test_a_preset_file_that_is_no_text_is_refused_with_its_name(tmp_path):
     path = tmp_path / "my-look.toml"
     path.write_bytes(b"\xff\xfe\x00title")
-    with pytest.raises(BadPreset, match=r"^my-look\.toml: "):
+    with pytest.raises(BadFile, match=r"^my-look\.toml: "):
         read_preset(path)
 
 

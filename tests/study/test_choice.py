@@ -6,8 +6,9 @@ import pytest
 
 import nst.study.choice
 from nst.names import Problem
+from nst.settings.files import BadFile
 from nst.settings.recipe import BadSetting
-from nst.study.choice import BadComparisons, Comparison, Sweep, ready_made
+from nst.study.choice import Comparison, Sweep, ready_made
 from nst.study.figures import find
 from nst.study.variants import TooMuch
 
@@ -158,7 +159,7 @@ def test_a_bad_file_of_ready_made_comparisons_is_refused(tmp_path, monkeypatch, 
     path = tmp_path / "comparisons.toml"
     path.write_text(text, "utf-8")
     monkeypatch.setattr(nst.study.choice, "READY", path)
-    with pytest.raises(BadComparisons) as refused:
+    with pytest.raises(BadFile) as refused:
         ready_made.__wrapped__()
     assert str(refused.value).startswith("comparisons.toml: ")
     assert words in str(refused.value)

@@ -5,8 +5,9 @@ import pytest
 from nst.names import UnknownName
 from nst.reports.claims import FAILS, HOLDS, verdict
 from nst.settings.catalog import paintings, photos
+from nst.settings.files import BadFile
 from nst.settings.recipe import flat
-from nst.study.figures import FOLDER, BadReport, Claim, figures, find, read_figure
+from nst.study.figures import FOLDER, Claim, figures, find, read_figure
 from nst.study.tables import COLUMNS
 from nst.study.variants import RESULT
 
@@ -389,7 +390,7 @@ def test_a_small_file_reads_with_the_defaults(tmp_path):
     ],
 )
 def test_a_bad_file_is_refused_with_its_name_and_the_reason(tmp_path, text, answer):
-    with pytest.raises(BadReport) as caught:
+    with pytest.raises(BadFile) as caught:
         read(tmp_path, text)
     assert str(caught.value).startswith("mine.toml: ")
     assert answer in str(caught.value).removeprefix("mine.toml: ")
