@@ -1,18 +1,98 @@
-"""What a transformer network is trained for: the losses of a batch of painted photos."""
+"""The sum of losses that a run and a training lower, written once for both."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Protocol, Self
 
 import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from nst.nn.losses import content_loss, gram_matrix, style_loss, total_variation
+from nst.nn.losses import STYLE_LOSSES, content_loss, style_loss, total_variation
 from nst.nn.vgg import Backbone
-from nst.pictures.images import fit, resized, to_tensor
+from nst.pictures.images import cropped, fit, resized, to_tensor
+from nst.settings.recipe import ContentSettings, StyleSettings, VariationSettings
 from nst.settings.training import TrainingRecipe
 from nst.steps import Losses, Term
+
+Features = Mapping[str, Tensor]  # by layer
+
+
+class Weights(Protocol):
+    """Settings of the losses, as a run's recipe and a training's have them."""
+
+    content: ContentSettings
+    style: StyleSettings
+    tv: VariationSettings
+    normalization: str
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What the result's features are compared with, by layer."""
+
+    content: Features
+    style: Mapping[str, Any]
+
+
+def total(
+    recipe: Weights,
+    found: Features,
+    targets: Targets,
+    others: Mapping[str, Tensor],
+    ramp: float = 1.0,
+) -> tuple[Tensor, Losses]:
+    """The weighted sum of all terms, to differentiate, and what it consists of.
+
+    `found` are (N, C, h, w) features of N pictures, over which terms are means; `others` are terms
+    that look at no features, by the section of the recipe that has their weight. `ramp` is a factor
+    of the style weight. Gatys et al. 2016, equation 7, with total variation and stability added.
+    """
+    layers = {
+        "content": {
+            name: content_loss(found[name], wanted, recipe.normalization) / len(wanted)
+            for name, wanted in targets.content.items()
+        },
+        "style": {
+            name: _style(found[name], wanted, recipe) for name, wanted in targets.style.items()
+        },
+    }
+    sums = {
+        term: _weighted_sum(losses, getattr(recipe, term).layers)
+        for term, losses in layers.items()
+        if losses
+    }
+    sums |= others
+    weights = {term: getattr(recipe, term).weight for term in sums}
+    if "style" in weights:
+        weights["style"] *= ramp
+    whole = _weighted_sum(sums, weights)
+    terms = {
+        term: Term(
+            weights[term] * float(value.detach()),
+            float(value.detach()),
+            {name: float(loss.detach()) for name, loss in layers.get(term, {}).items()},
+        )
+        for term, value in sums.items()
+    }
+    return whole, Losses(float(whole.detach()), terms)
+
+
+def variation(pictures: Tensor, recipe: Weights) -> Tensor:
+    """The mean total variation of (N, 3, H, W) pictures in 0..255."""
+    return sum(total_variation(one, recipe.tv.kind) for one in pictures.split(1)) / len(pictures)
+
+
+def _style(features: Tensor, wanted: Any, recipe: Weights) -> Tensor:
+    losses = (
+        style_loss(one, wanted, recipe.normalization, recipe.style.loss)
+        for one in features.split(1)
+    )
+    return sum(losses) / len(features)
+
+
+def _weighted_sum(values: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    return torch.stack([weights[name] * value for name, value in values.items()]).sum()
 
 
 @dataclass(frozen=True)
@@ -21,20 +101,24 @@ class Objective:
 
     recipe: TrainingRecipe
     backbone: Backbone
-    targets: Mapping[str, Tensor]
+    style: Mapping[str, Any]
 
     @classmethod
     @torch.no_grad()
     def of(
         cls, painting: Image, recipe: TrainingRecipe, device: torch.device, dtype: torch.dtype
     ) -> Self:
-        """With the Gram matrices of the painting at `style.scale` times the crops' side."""
+        """With the statistics of the painting at `style.scale` times the crops' side."""
         backbone = Backbone(**recipe.backbone.model_dump(), dtype=dtype, device=device)
-        side = recipe.data.side * recipe.style.scale
-        image = to_tensor(resized(painting, fit(painting.size, side)), device)
-        found = backbone.features(image, recipe.layers)
-        targets = {name: gram_matrix(found[name]) for name in recipe.style.layers}
-        return cls(recipe, backbone, targets)
+        side = recipe.data.side
+        if recipe.style.fit == "crop":
+            painting = cropped(painting, (side, side))
+        size = fit(painting.size, side * recipe.style.scale)
+        found = backbone.features(to_tensor(resized(painting, size), device), recipe.layers)
+        statistics = STYLE_LOSSES[recipe.style.loss].statistics
+        return cls(
+            recipe, backbone, {name: statistics(found[name]) for name in recipe.style.layers}
+        )
 
     def evaluate(
         self, photos: Tensor, painted: Tensor, again: Tensor, ramp: float = 1.0
@@ -44,39 +128,12 @@ class Objective:
         Pictures are (N, 3, H, W) in 0..255; `again` is the first one painted from a noisy photo,
         or (0, 3, H, W). `ramp` is a factor of the style weight.
         """
-        recipe, count = self.recipe, len(photos)
+        recipe = self.recipe
         found = self.backbone.features(painted, recipe.layers)
         with torch.no_grad():
             wanted = self.backbone.features(photos, recipe.content.layers)
-        layers = {
-            "content": {
-                name: content_loss(found[name], wanted[name], recipe.normalization) / count
-                for name in recipe.content.layers
-            },
-            "style": {
-                name: sum(
-                    style_loss(one, target, recipe.normalization) for one in found[name].split(1)
-                )
-                / count
-                for name, target in self.targets.items()
-            },
-        }
-        sums = {
-            term: sum(getattr(recipe, term).layers[name] * loss for name, loss in losses.items())
-            for term, losses in layers.items()
-        }
-        sums["tv"] = sum(total_variation(one, recipe.tv.kind) for one in painted.split(1)) / count
+        targets = Targets({name: wanted[name] for name in recipe.content.layers}, self.style)
+        others = {"tv": variation(painted, recipe)}
         if len(again):
-            sums["stability"] = (again - painted[:1]).square().mean()
-        weights = {term: getattr(recipe, term).weight for term in sums}
-        weights["style"] *= ramp
-        total = sum(weights[term] * value for term, value in sums.items())
-        terms = {
-            term: Term(
-                weights[term] * float(value.detach()),
-                float(value.detach()),
-                {},
-            )
-            for term, value in sums.items()
-        }
-        return total, Losses(float(total.detach()), terms)
+            others["stability"] = (again - painted[:1]).square().mean()
+        return total(recipe, found, targets, others, ramp)

@@ -7,7 +7,7 @@ means. Gatys et al. 2016, coarse to fine.
 import math
 import statistics
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nst.engines.estimate import estimate, refuse_if_too_large
+from nst.engines.objective import Targets, total, variation
 from nst.machine import (
     PRECISIONS,
     PROBE_SIDES,
@@ -27,12 +28,12 @@ from nst.machine import (
     prepare,
     release,
 )
-from nst.nn.losses import STYLE_LOSSES, content_loss, style_loss, total_variation
+from nst.nn.losses import STYLE_LOSSES
 from nst.nn.style_swap import swapped
 from nst.nn.vgg import MEAN_RGB, Backbone
 from nst.pictures.images import cropped, fit, resized, to_picture, to_tensor
 from nst.settings.recipe import BadSetting, OptimizerSettings, Recipe
-from nst.steps import Losses, Result, Step, Term, versions
+from nst.steps import Losses, Result, Step, versions
 
 DIVERGED = 100.0  # times the least loss of a level …
 PATIENCE = 50  # … for more steps in a row than this, or at the level's end
@@ -41,14 +42,6 @@ TELLING = 5  # steps of a level, at least, that tell how fast the machine is
 
 # What backbones read in one photo and one painting, for several runs on these two pictures.
 Memory = dict[tuple[Any, ...], Any]
-
-
-@dataclass(frozen=True)
-class Targets:
-    """What the result's features are compared with, by layer."""
-
-    content: Mapping[str, Tensor]
-    style: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -281,36 +274,9 @@ class _Run:
 
     def evaluate(self, image: Tensor, targets: Targets) -> tuple[Tensor, Losses]:
         """The total, to differentiate, and what it consists of."""
-        recipe = self.recipe
-        found = self.backbone.features(image, recipe.layers)
-        layers = {
-            "content": {
-                name: content_loss(found[name], target, recipe.normalization)
-                for name, target in targets.content.items()
-            },
-            "style": {
-                name: style_loss(found[name], target, recipe.normalization, recipe.style.loss)
-                for name, target in targets.style.items()
-            },
-        }
-        sums = {}
-        if layers["content"]:
-            sums["content"] = _weighted_sum(layers["content"], recipe.content.layers)
-        if layers["style"]:
-            sums["style"] = _weighted_sum(layers["style"], recipe.style.layers)
-        if recipe.tv.weight:
-            sums["tv"] = total_variation(image, recipe.tv.kind)
-        weights = {term: getattr(recipe, term).weight for term in sums}
-        total = _weighted_sum(sums, weights)
-        terms = {
-            term: Term(
-                weights[term] * float(value.detach()),
-                float(value.detach()),
-                {name: float(loss.detach()) for name, loss in layers.get(term, {}).items()},
-            )
-            for term, value in sums.items()
-        }
-        return total, Losses(float(total.detach()), terms)
+        found = self.backbone.features(image, self.recipe.layers)
+        others = {"tv": variation(image, self.recipe)} if self.recipe.tv.weight else {}
+        return total(self.recipe, found, targets, others)
 
     def _advice(self, step: int) -> str:
         settings = self.recipe.optimizer
@@ -371,10 +337,6 @@ def _other_precision(wanted: str, taken: str) -> str:
 
 def _as_it_is(features: Tensor) -> Tensor:
     return features
-
-
-def _weighted_sum(values: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
-    return torch.stack([weights[name] * value for name, value in values.items()]).sum()
 
 
 def _enlarged(image: Tensor, size: tuple[int, int]) -> Tensor:

@@ -111,6 +111,15 @@ class TrainingRecipe(CourseRecipe):
             raise ValueError(f"`{info.field_name}.layers` must name a layer")
         return section.model_copy(update={"layers": named})
 
+    @field_validator("content")
+    @classmethod
+    def _of_the_photo(cls, content: ContentSettings) -> ContentSettings:
+        if content.target != "photo":
+            raise ValueError(
+                "a training compares with the photo itself: `content.target` must be photo"
+            )
+        return content
+
     @property
     def layers(self) -> tuple[str, ...]:
         """All layers that the losses read, in the order of the loss network."""
