@@ -77,6 +77,7 @@ def swap(
     report = {
         "method": chosen.name,
         "photo": Path(photo).name,
+        "painting": labels[0],
         "paintings": labels,
         **result.report,
     }

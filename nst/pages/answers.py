@@ -263,7 +263,9 @@ class Answers:
             yield f"<p><b>Painting: {title} …</b></p>", *UNCHANGED[1:]
             result = self._moved(photo, painting, method, (strength, keep_colors, size), own)
             names = labels(photo, painting)
-            report = {"method": method, "photo": names[0], "painting": names[1], **result.report}
+            others = [name for name, _ in anypainting.mixture(*own)]
+            sources = {"photo": names[0], "painting": names[1], "paintings": [names[1], *others]}
+            report = {"method": method, **sources, **result.report}
             label = "-".join((*names, method))
             yield from instant.shown(run, result, report, label, method_summary(report))
 

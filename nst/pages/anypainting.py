@@ -110,16 +110,21 @@ def settings(
     return method(name).settings.but(given)
 
 
-def mixed(*own: Any) -> list[Style]:
-    """The paintings besides the first. Raises `BadSetting`."""
+def mixture(*own: Any) -> list[tuple[str, float]]:
+    """Names and weights of the paintings besides the first. Raises `BadSetting`."""
     _, _, *pairs = own
     found = []
     for name, weight in zip(pairs[::2], pairs[1::2], strict=True):
         if name and name not in paintings():
             raise BadSetting(f"`{name}` is no bundled painting.")
         if name and weight and weight > 0:
-            found.append(Style(open_picture(paintings()[name].path), float(weight)))
+            found.append((name, float(weight)))
     return found
+
+
+def mixed(*own: Any) -> list[Style]:
+    """The paintings besides the first. Raises `BadSetting`."""
+    return [Style(open_picture(paintings()[name].path), weight) for name, weight in mixture(*own)]
 
 
 def refuse_if_too_long(

@@ -269,3 +269,11 @@ def test_the_same_is_painted_once(own_services):
     assert len(painted) == 1
     collected(answers.any_at_once(*given[:6], 97, *given[7:]))
     assert len(painted) == 2
+
+
+def test_a_saved_mixture_names_all_its_paintings_with_their_weights(client):
+    _, _, _, _, shown, png, *_ = paint(client, 1.0, 0.0, "composition_viii", 0.5)
+    for report in (shown, read_report(png)):
+        assert report["painting"] == report["paintings"][0]
+        assert report["paintings"][1:] == ["composition_viii"]
+        assert report["weights"] == [1.0, 0.5]
