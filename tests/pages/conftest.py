@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import sync_playwright
 
-import app
 from nst.engines.optimize import stylize
 from nst.engines.painters import paint
+from nst.pages import launch
 from nst.pages.server import gradio_files, options
 from nst.pages.services import services
 
@@ -73,11 +73,13 @@ class Server:
 def serving(folder, engine, **variables):
     """The app as `app.py` builds and launches it, with a counted engine."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(app, "stylize", engine.counted(stylize))
-        patch.setattr(app.compare, "run", partial(app.compare.run, stylize=engine.counted(paint)))
+        patch.setattr(launch, "stylize", engine.counted(stylize))
+        patch.setattr(
+            launch.compare, "run", partial(launch.compare.run, stylize=engine.counted(paint))
+        )
         found = services(folder, variables)
         with gradio_files(found):
-            blocks = app.build(found)
+            blocks = launch.build(found)
             _, url, _ = blocks.launch(
                 prevent_thread_lock=True,
                 server_name="127.0.0.1",
