@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from nst.checkpoints.hub import Loaded
 from nst.checkpoints.layouts import training_cost
 from nst.machine import PRECISIONS, calibration, prepare, release
+from nst.nn.exact import exact
 from nst.nn.state import BadCheckpoint
 from nst.nn.transformer import EPSILON, Stage, TransformerNetwork
 from nst.pictures.color import with_colors_of
@@ -206,7 +207,7 @@ def _moments(y: Tensor) -> tuple[Tensor, Tensor]:
     c, n = y.shape[1], y.shape[2] * y.shape[3]
     mean, variance = torch.zeros(c, device=y.device), torch.ones(c, device=y.device)
     F.batch_norm(y, mean, variance, training=True, momentum=1.0)
-    return mean.cpu().double(), variance.cpu().double() * (n - 1) / n
+    return exact(mean), exact(variance) * (n - 1) / n
 
 
 def _bands(plane: Plane) -> Iterator[tuple[int, int]]:

@@ -6,6 +6,8 @@ Both take (1, C, h, w) and (1, C, h', w') and return (1, C, h, w) in float32.
 import torch
 from torch import Tensor
 
+from nst.nn.exact import exact
+
 EPSILON = 1e-5  # beside a variance (Huang and Belongie's code)
 KEPT = 1e-5  # least eigenvalue that is whitened, as a share of the largest
 
@@ -39,16 +41,16 @@ def wct(content: Tensor, style: Tensor) -> Tensor:
     whitening = _power(content_covariance, -0.5)
     coloring = _power(style_covariance, 0.5)
     flat = content[0].float().flatten(1) - content_mean
-    moved = (coloring @ whitening).float() @ flat + style_mean
+    moved = (coloring @ whitening).to(flat.device, torch.float32) @ flat + style_mean
     return moved.view(1, *content.shape[1:])
 
 
 def _covariance(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (C, 1) in float32 and covariance (C, C) in float64 over all positions."""
+    """Mean (C, 1) in float32 and covariance (C, C), which is `exact`, over all positions."""
     flat = features[0].float().flatten(1)
     mean = flat.mean(1, keepdim=True)
     centered = flat - mean
-    return mean, (centered @ centered.T).double() / flat.shape[1]
+    return mean, exact(centered @ centered.T) / flat.shape[1]
 
 
 def _power(covariance: Tensor, exponent: float) -> Tensor:

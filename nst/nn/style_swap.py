@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nst.names import Problem
+from nst.nn.exact import exact
 
 BLOCK = 4_000_000  # scores that are in memory at once
 ROUNDS = 5  # of rising prices
@@ -135,8 +136,8 @@ def _best(
 
 def _spread(like: Tensor, step: float) -> Tensor:
     """A number in 0..1 for every position, far from those of its neighbors: (rows, columns)."""
-    numbers = torch.arange(1, like.numel() + 1, device=like.device, dtype=torch.float64)
-    return (numbers * step).frac().view(like.shape).float()
+    numbers = exact(torch.arange(1, like.numel() + 1))
+    return (numbers * step).frac().view(like.shape).to(like.device, torch.float32)
 
 
 def rebuilt(chosen: Tensor, style: Tensor, patches: Patches) -> Tensor:

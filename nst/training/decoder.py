@@ -17,6 +17,7 @@ from torch.utils.data import default_collate
 
 from nst.machine import PRECISIONS
 from nst.nn.decoders import Decoder, encoder
+from nst.nn.exact import exact
 from nst.nn.losses import total_variation
 from nst.nn.style_swap import Patches, swapped
 from nst.nn.transformer import SPREAD
@@ -141,12 +142,12 @@ def _statistics(
     mean = square = 0.0
     for index in range(STATISTICS_CROPS):
         found = backbone.features(crops[index][None].to(backbone.device), (recipe.layer,))
-        values = found[recipe.layer].double()
+        values = exact(found[recipe.layer])
         mean = mean + values.mean((0, 2, 3)) / STATISTICS_CROPS
         square = square + values.square().mean((0, 2, 3)) / STATISTICS_CROPS
     deviation = (square - mean.square()).clamp(min=0).sqrt()
     least = LEAST_DEVIATION * float(deviation.mean())
-    return mean.float().cpu(), deviation.clamp(min=least).float().cpu()
+    return mean.float(), deviation.clamp(min=least).float()
 
 
 def _take_over(start: Decoder, network: Decoder) -> None:
