@@ -5,7 +5,6 @@ backbone that must not judge the result.
 """
 
 from collections.abc import Iterator, Mapping
-from functools import cache
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -16,11 +15,11 @@ from nst.checkpoints import hub
 from nst.engines import anypainting, optimize, trained
 from nst.engines.estimate import estimate, search_steps
 from nst.engines.optimize import Memory
-from nst.names import pick
+from nst.names import UnknownName, suggest
 from nst.nn.decoders import NETWORK, bundled_file
 from nst.nn.vgg import NoWeights, needs_download
-from nst.settings.catalog import all_presets, get
-from nst.settings.onepass import MethodSettings, all_methods
+from nst.settings.catalog import all_presets, get, preset_files
+from nst.settings.onepass import MethodSettings, all_methods, method, method_files
 from nst.settings.recipe import LARGEST, SMALLEST, Recipe, Settings
 from nst.steps import Step
 
@@ -46,23 +45,25 @@ class Offer(NamedTuple):
     settings: Painter
 
 
-@cache
 def painters() -> Mapping[str, Offer]:
-    """Title and settings of everything that needs no download, by name."""
-    trained = hub.bundled().values()
-    return {
-        **{preset.name: Offer(preset.title, preset.recipe) for preset in all_presets().values()},
-        **{method.name: Offer(method.title, method.settings) for method in all_methods().values()},
-        **{
-            entry.name: Offer(f"{entry.title} (trained)", CheckpointSettings(checkpoint=entry.name))
-            for entry in trained
-        },
-    }
+    """Title and settings of everything that needs no download, by name. Raises `BadFile`."""
+    return {name: find(name) for name in (*all_presets(), *all_methods(), *hub.bundled())}
 
 
 def find(name: str) -> Offer:
-    """The one of that name. Raises `UnknownName` with the closest one."""
-    return pick("preset", name, painters())
+    """The one of that name, of which alone the file is read.
+
+    Raises `UnknownName` with the closest one, and `BadFile`.
+    """
+    if name in preset_files():
+        return Offer(get(name).title, get(name).recipe)
+    if name in method_files():
+        return Offer(method(name).title, method(name).settings)
+    if name in hub.bundled():
+        title = f"{hub.bundled()[name].title} (trained)"
+        return Offer(title, CheckpointSettings(checkpoint=name))
+    known = (*preset_files(), *method_files(), *hub.bundled())
+    raise UnknownName(f"Unknown preset `{name}`. {suggest(name, known)}")
 
 
 def paint(

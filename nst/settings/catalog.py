@@ -78,17 +78,18 @@ def read_preset(path: Path) -> Preset:
 @cache
 def all_presets() -> Mapping[str, Preset]:
     """Every preset by name, ours first, then in the order of the reports. Raises `BadFile`."""
-    found = sorted(map(get, _files()), key=lambda preset: preset.rank)
+    found = sorted(map(get, preset_files()), key=lambda preset: preset.rank)
     return {preset.name: preset for preset in found}
 
 
 @cache
 def get(name: str) -> Preset:
     """The preset of that name. Raises `UnknownName` with the closest one, and `BadFile`."""
-    return read_preset(pick("preset", name, _files()))
+    return read_preset(pick("preset", name, preset_files()))
 
 
-def _files() -> Mapping[str, Path]:
+def preset_files() -> Mapping[str, Path]:
+    """The file of every preset, by name."""
     return {path.stem: path for path in RECIPES.glob("*.toml")}
 
 

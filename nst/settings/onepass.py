@@ -76,15 +76,16 @@ class MethodPreset(Described):
 @cache
 def all_methods() -> Mapping[str, MethodPreset]:
     """Every one by name, in the order of their ranks. Raises `BadFile`."""
-    found = sorted(map(method, _files()), key=lambda method: method.rank)
+    found = sorted(map(method, method_files()), key=lambda method: method.rank)
     return {method.name: method for method in found}
 
 
 @cache
 def method(name: str) -> MethodPreset:
     """The one of that name. Raises `UnknownName` with the closest one, and `BadFile`."""
-    return read(pick("method", name, _files()), MethodPreset, settings=MethodSettings)
+    return read(pick("method", name, method_files()), MethodPreset, settings=MethodSettings)
 
 
-def _files() -> Mapping[str, Path]:
+def method_files() -> Mapping[str, Path]:
+    """The file of every method, by name."""
     return {path.stem: path for path in FOLDER.glob("*.toml")}
