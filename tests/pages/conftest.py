@@ -56,9 +56,9 @@ class Engine:
 
         return steps
 
-    def wait_for(self, **counts):
+    def wait_for(self, seconds=PATIENCE, **counts):
         """Until it has these counts."""
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + seconds
         while any(getattr(self, name) != count for name, count in counts.items()):
             assert time.monotonic() < end, f"{vars(self)} never became {counts}"
             time.sleep(0.05)

@@ -9,9 +9,11 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from nst.pages.sessions import LOST
 from nst.pictures.images import read_report
 from nst.settings.catalog import paintings, photos
 from nst.settings.recipe import Recipe
+from tests.pages.conftest import PATIENCE
 
 PHOTO, PAINTING = photos()["neuschwanstein"].path, paintings()["starry_night"].path
 
@@ -159,5 +161,5 @@ def test_cancelling_a_run_stops_the_engine(client, engine):
     engine.wait_for(active=1)
     next(iter(job))
     job.cancel()
-    engine.wait_for(active=0)
+    engine.wait_for(LOST + PATIENCE, active=0)  # to the server, the connection was lost
     assert engine.started == 1
