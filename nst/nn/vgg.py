@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 import torch
@@ -46,7 +46,8 @@ NETWORKS: Mapping[str, Network] = {
 }
 CPU = torch.device("cpu")
 CHANNELS = (64, 128, 256, 512, 512)  # of the blocks, in both networks
-DECODED = ("conv1_1", "conv2_1", "conv3_1", "conv4_1")  # layers of VGG-19 that decoders can read
+Decoded = Literal["conv1_1", "conv2_1", "conv3_1", "conv4_1"]  # of VGG-19, for decoders to read
+DECODED: tuple[str, ...] = get_args(Decoded)
 
 
 class NoWeights(Problem):
@@ -101,7 +102,7 @@ class _Layer(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: torch.autograd.function.FunctionCtx,
+        ctx: Any,
         x: Tensor,
         parameters: "Parameters",
         activation: str,
@@ -113,9 +114,7 @@ class _Layer(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(
-        ctx: torch.autograd.function.FunctionCtx, gradient: Tensor
-    ) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         (y,) = ctx.saved_tensors
         parameters, activation, slope = ctx.settings
         inner = ACTIVATIONS[activation].gradient(gradient, y, slope)
@@ -255,7 +254,7 @@ def _torchvision(network: str, layer: str) -> tuple[Tensor, Tensor]:
 
 
 @cache
-def _torchvision_state(choice: object) -> Mapping[str, Tensor]:
+def _torchvision_state(choice: Any) -> Mapping[str, Tensor]:
     try:
         state = choice.get_state_dict(progress=False, check_hash=True)
     except (OSError, RuntimeError) as error:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from nst.names import pick
 from nst.nn.decoders import OURS, families
-from nst.nn.vgg import DECODED
+from nst.nn.vgg import Decoded
 from nst.settings.catalog import GALLERY, ROOT, Described
 from nst.settings.files import read
 from nst.settings.recipe import Settings, SwapSettings, listed
@@ -28,10 +28,7 @@ class MethodSettings(Settings):
     """What can be chosen for a painting that no network was trained on."""
 
     method: Literal["style-swap", "adain", "wct"] = Field("style-swap", title="Method")
-    layers: Annotated[
-        tuple[Literal[DECODED], ...],
-        BeforeValidator(listed),
-    ] = Field(
+    layers: Annotated[tuple[Decoded, ...], BeforeValidator(listed)] = Field(
         ("conv3_1",),
         min_length=1,
         title="Layers",

@@ -60,15 +60,15 @@ def _choice(kind: str, table: Mapping[str, object]) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def one_of(kind: str, table: Mapping[str, object]) -> Any:
-    """The type of a field that names an entry of `table`, checked and with the labels."""
+def one_of(kind: str, table: Mapping[str, object]) -> tuple[BeforeValidator, Any]:
+    """For `Annotated[str, *one_of(…)]`: names an entry of `table`, checked and with the labels."""
     labels = {name: getattr(entry, "label", name) for name, entry in table.items()}
-    return Annotated[str, _choice(kind, table), Field(json_schema_extra={"choices": labels})]
+    return _choice(kind, table), Field(json_schema_extra={"choices": labels})
 
 
 Weight = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 LayerWeights = Annotated[dict[str, Weight], BeforeValidator(_layer_weights)]
-Activation = one_of("activation", ACTIVATIONS)
+Activation = Annotated[str, *one_of("activation", ACTIVATIONS)]
 
 
 class Section(BaseModel):
@@ -96,7 +96,7 @@ class Settings(Section):
             node[last] = value
         return self.read(tree)
 
-    def changes_from(self, other: Self) -> dict[str, object]:
+    def changes_from(self, other: "Settings") -> dict[str, object]:
         """Dotted names and values in which these settings differ from `other`."""
         mine, theirs = flat(self), flat(other)
         return {key: value for key, value in mine.items() if theirs[key] != value}
@@ -115,13 +115,13 @@ class Settings(Section):
 class BackboneSettings(Section):
     """Which network reads the pictures, and how it was altered."""
 
-    network: one_of("network", NETWORKS) = Field("vgg19", title="Network")
-    weights: one_of("weights", SOURCES) = Field(
+    network: Annotated[str, *one_of("network", NETWORKS)] = Field("vgg19", title="Network")
+    weights: Annotated[str, *one_of("weights", SOURCES)] = Field(
         "bundled",
         title="Weights",
         description="bundled: the original ones; torchvision: a download",
     )
-    pooling: one_of("pooling", POOLINGS) = Field(
+    pooling: Annotated[str, *one_of("pooling", POOLINGS)] = Field(
         "max", title="Pooling", description="average is smoother (Gatys et al. 2016, section 2)"
     )
     activation: Activation = Field("relu", title="Activation")
@@ -151,7 +151,7 @@ class StyleSettings(Section):
     """How much of the painting is taken over, and what of it."""
 
     weight: Weight = Field(1.0, title="Style weight")
-    loss: one_of("style loss", STYLE_LOSSES) = Field(
+    loss: Annotated[str, *one_of("style loss", STYLE_LOSSES)] = Field(
         "gram", title="Style loss", description="what of the painting is matched (Li et al. 2017)"
     )
     layers: LayerWeights = Field(
@@ -214,7 +214,9 @@ class VariationSettings(Section):
     weight: Weight = Field(
         0.0, title="Total variation weight", description="less noise, less detail"
     )
-    kind: one_of("total variation", VARIATIONS) = Field("l2-mean", title="Total variation")
+    kind: Annotated[str, *one_of("total variation", VARIATIONS)] = Field(
+        "l2-mean", title="Total variation"
+    )
 
 
 class OptimizerSettings(Section):
@@ -301,7 +303,7 @@ class Recipe(Settings):
         512, ge=SMALLEST, le=LARGEST, title="Size", description="pixels of the long side"
     )
     seed: int = Field(0, ge=0, le=2**32 - 1, title="Seed")
-    normalization: one_of("normalization", NORMALIZATIONS) = Field(
+    normalization: Annotated[str, *one_of("normalization", NORMALIZATIONS)] = Field(
         "mean", title="Normalization of the losses"
     )
     backbone: BackboneSettings = BackboneSettings()
@@ -409,7 +411,7 @@ def setting_names() -> tuple[str, ...]:
 def setting_field(name: str) -> Any:
     """Pydantic's field of a dotted name: title, description, limits and default."""
     section, _, last = name.rpartition(".")
-    owner = Recipe.model_fields[section].annotation if section else Recipe
+    owner: Any = Recipe.model_fields[section].annotation if section else Recipe
     return owner.model_fields[last]
 
 

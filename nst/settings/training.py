@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Generic, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from nst.names import pick
 from nst.nn.losses import NORMALIZATIONS
@@ -53,7 +53,9 @@ class ScheduleSettings(Section):
     epochs: Annotated[float | None, BeforeValidator(blank_is_none)] = Field(
         None, gt=0, le=1000, description="passes over the photos, instead of iterations"
     )
-    optimizer: one_of("optimizer", OPTIMIZERS) = Field("adam", description="of the weights")
+    optimizer: Annotated[str, *one_of("optimizer", OPTIMIZERS)] = Field(
+        "adam", description="of the weights"
+    )
     learning_rate: float = Field(1e-3, gt=0, le=1)
     end_share: float = Field(
         1.0, ge=0, le=1, description="of the learning rate, reached along a cosine"
@@ -92,7 +94,7 @@ class TrainingRecipe(CourseRecipe):
     """All settings of a training. Losses are those of a `Recipe`, averaged over the batch."""
 
     schedule: StyleScheduleSettings = StyleScheduleSettings()
-    normalization: one_of("normalization", NORMALIZATIONS) = Field("mean")
+    normalization: Annotated[str, *one_of("normalization", NORMALIZATIONS)] = Field("mean")
     network: NetworkSettings = NetworkSettings()
     backbone: BackboneSettings = BackboneSettings(network="vgg16")
     content: ContentSettings = ContentSettings(weight=1.0, layers={"conv2_2": 1.0})
@@ -103,7 +105,7 @@ class TrainingRecipe(CourseRecipe):
     @field_validator("content", "style")
     @classmethod
     def _layers_exist(
-        cls, section: ContentSettings | StyleSettings, info: object
+        cls, section: ContentSettings | StyleSettings, info: ValidationInfo
     ) -> ContentSettings | StyleSettings:
         network = info.data.get("backbone", BackboneSettings()).network
         named = {layer_name(network, k): w for k, w in section.layers.items() if w > 0}
@@ -130,7 +132,7 @@ class TrainingRecipe(CourseRecipe):
 class InverseRecipe(CourseRecipe):
     """All settings of a decoder's training. Losses are means over all values of a batch."""
 
-    layer: one_of("layer of a decoder", dict.fromkeys(DECODED)) = Field("conv3_1")
+    layer: Annotated[str, *one_of("layer of a decoder", dict.fromkeys(DECODED))] = Field("conv3_1")
     feature: float = Field(
         1.0, ge=0, le=1e9, description="squared error of features, in deviations of a channel"
     )
@@ -171,17 +173,19 @@ def inverse_trainings() -> Mapping[str, Training[InverseRecipe]]:
 
 def training(name: str) -> Training[TrainingRecipe]:
     """The one of that name. Raises `UnknownName` with the closest one, and `BadFile`."""
-    return _read(pick("training recipe", name, _files(NETWORKS_FOLDER)), TrainingRecipe)
+    path = pick("training recipe", name, _files(NETWORKS_FOLDER))
+    return _read(path, Training[TrainingRecipe], TrainingRecipe)
 
 
 def inverse_training(name: str) -> Training[InverseRecipe]:
     """The one of that name. Raises `UnknownName` with the closest one, and `BadFile`."""
-    return _read(pick("training recipe", name, _files(DECODERS_FOLDER)), InverseRecipe)
+    path = pick("training recipe", name, _files(DECODERS_FOLDER))
+    return _read(path, Training[InverseRecipe], InverseRecipe)
 
 
 @cache
-def _read(path: Path, kind: type[Course]) -> Training[Course]:
-    return read(path, Training[kind], recipe=kind)
+def _read(path: Path, kind: type[Training[Course]], recipe: type[Course]) -> Training[Course]:
+    return read(path, kind, recipe=recipe)
 
 
 def _files(folder: Path) -> Mapping[str, Path]:
