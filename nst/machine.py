@@ -26,7 +26,7 @@ from torch import Tensor
 from nst import __version__
 from nst.files import BadOutput, whole
 from nst.names import pick
-from nst.nn.losses import gram_matrix, style_loss
+from nst.nn.losses import added, gram_matrix, style_loss
 from nst.nn.vgg import Backbone, bfloat16_works
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -178,7 +178,7 @@ def _stepper(precision: str, side: int) -> Callable[[], float]:
         found = backbone.features(image, PROBE_LAYERS)
         if not targets:
             targets.update((name, gram_matrix(f.detach())) for name, f in found.items())
-        total = sum(style_loss(f, targets[name], "mean") for name, f in found.items())
+        total = added(style_loss(f, targets[name], "mean") for name, f in found.items())
         torch.autograd.grad(total, image)[0].sum().item()
         return time.perf_counter() - start
 

@@ -16,6 +16,7 @@ from functools import cache, lru_cache
 from hashlib import sha256
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import (
     HfApi,
@@ -167,7 +168,7 @@ def _check_part(part: str) -> None:
 
 
 def _only_file(repository: str, revision: str) -> str:
-    at = {"repo_id": repository, "revision": revision}
+    at: dict[str, Any] = {"repo_id": repository, "revision": revision}
     try:
         found = HfApi().model_info(**at, timeout=PATIENCE)
         files = [sibling.rfilename for sibling in found.siblings or ()]
@@ -215,7 +216,8 @@ def fetch(entry: Entry, report: Report = lambda done, total: None) -> Path:
 
 
 def _downloaded(entry: Entry, report: Report) -> Path:
-    at = {"repo_id": entry.repository, "filename": entry.file, "revision": entry.revision}
+    names = {"repo_id": entry.repository, "filename": entry.file}
+    at: dict[str, Any] = {**names, "revision": entry.revision}
     try:
         # Asked first, and once: the download itself tries for half a minute before it gives up.
         found = get_hf_file_metadata(hf_hub_url(**at), timeout=PATIENCE)

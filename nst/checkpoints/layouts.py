@@ -398,4 +398,6 @@ def _filled(state: State, colors: Colors, upsampling: str) -> TransformerNetwork
     if strange := next((name for name in state if not state[name].isfinite().all()), None):
         raise BadCheckpoint(f"`{strange}` holds numbers that are not finite.")
     network.load_state_dict({name: value.clone() for name, value in state.items()}, assign=True)
-    return network.to(memory_format=torch.channels_last).eval()
+    # Torch's stubs lack this form of `to`.
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.eval()

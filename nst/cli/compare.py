@@ -82,7 +82,7 @@ def compare(
     if vary is None and preset is not None:
         raise BadSetting("`--preset` is what `--vary` varies; `--presets` has names of its own.")
     if vary is None:
-        names = [name.strip() for name in presets.split(",") if name.strip()]
+        names = [name.strip() for name in (presets or "").split(",") if name.strip()]
         variants, subject = of_presets(names, size), ""
     else:
         along = axis(vary)
@@ -93,7 +93,7 @@ def compare(
     outcomes = _painted(photo, painting, variants, [(output, ".png")], report, yes)
     if output:
         sources = Path(photo).name, Path(painting).name
-        title = sheet_title(*(Path(name).stem for name in sources), subject)
+        title = sheet_title(Path(photo).stem, Path(painting).stem, subject)
         save_png(comparison_sheet(outcomes, title), output, as_tree(outcomes, *sources))
         console.print(f"{output}", soft_wrap=True)
 

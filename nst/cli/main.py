@@ -95,7 +95,7 @@ def stylize(
     check_output(output, ".png", sources)
     check_output(report_file, ".json", sources)
     check_output(time_lapse, ".webp", sources)
-    pictures = [open_named(photo, photos()), open_named(painting, paintings())]
+    pictures = open_named(photo, photos()), open_named(painting, paintings())
     first = open_named(start, photos()) if start else None
     foreseen = estimate(
         recipe, pictures[0].size, pictures[1].size, precision and nearest(precision)
@@ -227,6 +227,8 @@ def _watch(steps: Iterator[Step], title: str, see: Callable[[Step], None]) -> Re
         if step is None:
             sys.exit(130)
         console.print("Stopped; keeping the picture as it is.")
+    if step is None:
+        raise RuntimeError("the run ended without a step")
     return step.result or step.finish()
 
 

@@ -84,7 +84,7 @@ def _network_for(result: Path) -> str:
         painter = _painter(read_report(result, OWN_FILE))
     except BadPicture:
         painter = None
-    if painter in OTHER:
+    if painter and painter in OTHER:
         return measuring_network(painter)
     console.print(
         f"`{result.name}` does not say which network painted it; {FALLBACK} measures. "

@@ -70,11 +70,12 @@ def fast(
     try:
         settings = FastSettings(size=size, strength=strength, keep_colors=keep_colors)
     except ValidationError as error:
-        problem = error.errors()[0]
-        raise BadSetting(f"`--{problem['loc'][0]}`: {problem['msg']}.") from None
+        first = error.errors()[0]
+        raise BadSetting(f"`--{first['loc'][0]}`: {first['msg']}.") from None
     sources = list(_sources(photos_given))
     targets = _targets(sources, output, force)
-    loaded = load(checkpoint or next(iter(hub.bundled())))
+    name = checkpoint or next(iter(hub.bundled()))
+    loaded = load(name)
 
     def paint(source: Path, target: Path) -> str:
         try:
@@ -91,7 +92,7 @@ def fast(
     if workers > 1:  # a thread for each picture is faster than all threads for one
         torch.set_num_threads(1)
     with ThreadPoolExecutor(workers) as pool, progress_bar() as progress:
-        bar = progress.add_task(checkpoint, total=len(sources), status="")
+        bar = progress.add_task(name, total=len(sources), status="")
         failed = []
         for problem in pool.map(paint, sources, targets):
             progress.advance(bar)

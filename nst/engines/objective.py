@@ -2,29 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from nst.nn.losses import STYLE_LOSSES, content_loss, style_loss, total_variation
+from nst.nn.losses import STYLE_LOSSES, added, content_loss, style_loss, total_variation
 from nst.nn.vgg import Backbone
 from nst.pictures.images import cropped, fit, resized, to_tensor
-from nst.settings.recipe import ContentSettings, StyleSettings, VariationSettings
+from nst.settings.recipe import Recipe
 from nst.settings.training import TrainingRecipe
 from nst.steps import Losses, Term
 
 Features = Mapping[str, Tensor]  # by layer
-
-
-class Weights(Protocol):
-    """Settings of the losses, as a run's recipe and a training's have them."""
-
-    content: ContentSettings
-    style: StyleSettings
-    tv: VariationSettings
-    normalization: str
+Weights = Recipe | TrainingRecipe  # what has the settings of the losses
 
 
 @dataclass(frozen=True)
@@ -80,7 +72,8 @@ def total(
 
 def variation(pictures: Tensor, recipe: Weights) -> Tensor:
     """The mean total variation of (N, 3, H, W) pictures in 0..255."""
-    return sum(total_variation(one, recipe.tv.kind) for one in pictures.split(1)) / len(pictures)
+    parts = (total_variation(one, recipe.tv.kind) for one in pictures.split(1))
+    return added(parts) / len(pictures)
 
 
 def _style(features: Tensor, wanted: Any, recipe: Weights) -> Tensor:
@@ -88,7 +81,7 @@ def _style(features: Tensor, wanted: Any, recipe: Weights) -> Tensor:
         style_loss(one, wanted, recipe.normalization, recipe.style.loss)
         for one in features.split(1)
     )
-    return sum(losses) / len(features)
+    return added(losses) / len(features)
 
 
 def _weighted_sum(values: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:

@@ -158,7 +158,9 @@ class _Run:
         if settings.image == "noise":
             return noise
         source = {"photo": self.photo, "painting": self.painting, "picture": self.start}
-        picture = cropped(source[settings.image], level.size)
+        chosen = source[settings.image]
+        assert chosen is not None  # `stylize` asks for the start picture of a recipe that has one
+        picture = cropped(chosen, level.size)
         image = to_tensor(resized(picture, level.size), self.device)
         return image.lerp(noise, settings.noise)
 
@@ -254,7 +256,7 @@ class _Run:
                 yield shown, best, self._advice(len(self.history))
                 return
             objective.backward()
-            optimizer.step(lambda value=objective: value)
+            optimizer.step(objective.detach().item)
             if settings.clamp:
                 with torch.no_grad():
                     variable.clamp_(0, 255)

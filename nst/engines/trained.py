@@ -88,9 +88,10 @@ def painted(photo: Image.Image, network: TransformerNetwork, dtype: torch.dtype)
     """The photo in the network's style, at exactly its size."""
     width, height = photo.size
     sides = [max(SMALLEST, -(-side // 4) * 4) for side in (height, width)]
-    pixels = np.asarray(photo)
-    pixels = np.pad(pixels, ((0, sides[0] - height), (0, sides[1] - width), (0, 0)), mode="edge")
-    pixels = torch.from_numpy(pixels)
+    bytes_ = np.pad(
+        np.asarray(photo), ((0, sides[0] - height), (0, sides[1] - width), (0, 0)), mode="edge"
+    )
+    pixels = torch.from_numpy(bytes_)
     place = next(network.parameters()).device
     if sides[0] * sides[1] <= WHOLE_PIXELS:
         image = pixels.to(place).permute(2, 0, 1).unsqueeze(0).float()
@@ -113,13 +114,18 @@ def _bytes(image: Tensor) -> Tensor:
 class Plane(Protocol):
     """Activations of a layer, or a picture, of which bands of rows can be had."""
 
-    height: int
-    width: int
     density: int  # positions of the picture for one of its own
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+
+    @property
+    def width(self) -> int:
+        """Columns."""
 
     def rows(self, first: int, last: int) -> Tensor:
         """(1, C, last - first, width)."""
-        ...
 
 
 @dataclass
@@ -189,7 +195,7 @@ class _Computed:
 
     def _statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and variance of each channel, merged from bands (Chan et al. 1983)."""
-        count, mean, spread = 0, 0.0, 0.0
+        count, mean, spread = 0, torch.tensor(0.0), torch.tensor(0.0)
         for first, last in _bands(self):
             y = self._convolved(first, last)
             n = y.shape[2] * y.shape[3]

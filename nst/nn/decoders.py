@@ -76,12 +76,17 @@ class Decoder(nn.Module):
     them first: the activations of the original weights differ by orders of magnitude.
     """
 
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(self, layer: str) -> None:
         """With weights drawn from torch's generator, for channels of mean 0 and deviation 1."""
         super().__init__()
         block = DECODED.index(layer) + 1
         self.layer = layer
-        self.parts = nn.ModuleDict({str(b): _Part(b) for b in range(block, 1, -1)})
+        parts = {str(b): _Part(b) for b in range(block, 1, -1)}
+        # To torch's stubs, what is in it is any module.
+        self.parts: Mapping[str, _Part] = nn.ModuleDict(parts)  # type: ignore[assignment]
         self.last = _Convolution(CHANNELS[0], 3, gain=FAINT)
         self.register_buffer("mean", torch.zeros(CHANNELS[block - 1]))
         self.register_buffer("deviation", torch.ones(CHANNELS[block - 1]))
@@ -152,7 +157,9 @@ def load_decoder(path: Path) -> Kept:
         raise BadCheckpoint(
             f"`{path}` is no decoder, or is damaged, or of an earlier version of this program."
         ) from error
-    return Kept(decoder.to(memory_format=torch.channels_last).eval(), notes)
+    # Torch's stubs lack this form of `to`.
+    decoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Kept(decoder.eval(), notes)
 
 
 @cache

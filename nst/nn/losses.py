@@ -7,7 +7,7 @@ Whatever the precision of the features, sums are accumulated in float32 (float64
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -56,6 +56,11 @@ NORMALIZATIONS: Mapping[str, Normalization] = {
 }
 
 
+def added(parts: Iterable[Tensor]) -> Tensor:
+    """Their sum, from the first to the last; of none, 0."""
+    return sum(parts, start=torch.tensor(0))
+
+
 def _wide(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
 
@@ -78,7 +83,7 @@ def _gram(rows: Tensor) -> Tensor:
     blocks = _blocks(rows, rows.shape[1])
     with _exact_narrow_products(rows):
         products = (wide.T @ wide for wide in map(_wide, blocks))
-        return sum(products) / rows.shape[0]
+        return added(products) / rows.shape[0]
 
 
 def _blocks(rows: Tensor, width: int) -> tuple[Tensor, ...]:
@@ -118,13 +123,13 @@ class _GramDistance(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, rows: Tensor, target: Tensor) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, target: Tensor) -> Tensor:
         difference = _gram(rows) - target
         ctx.save_for_backward(rows, difference)
         return difference.square().sum()
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         rows, difference = ctx.saved_tensors
         return rows @ (difference * (4 * gradient / rows.shape[0])).to(rows.dtype), None
 
@@ -172,14 +177,14 @@ class _Moments(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, rows: Tensor) -> Tensor:
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
         mean, variance = _mean_and_variance(rows)
         deviation = (variance + DEVIATION_FLOOR).sqrt()
         ctx.save_for_backward(rows, mean, deviation)
         return torch.stack([mean, deviation])
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> Tensor:
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         rows, mean, deviation = ctx.saved_tensors
         of_mean, of_deviation = gradient / len(rows)
         slope = of_deviation / deviation
@@ -191,8 +196,8 @@ class _Moments(torch.autograd.Function):
 def _mean_and_variance(rows: Tensor) -> tuple[Tensor, Tensor]:
     """Of each column, each (C,)."""
     blocks = _blocks(rows, rows.shape[1])
-    mean = sum(_wide(x).sum(0) for x in blocks) / len(rows)
-    return mean, sum((_wide(x) - mean).square_().sum(0) for x in blocks) / len(rows)
+    mean = added(_wide(x).sum(0) for x in blocks) / len(rows)
+    return mean, added((_wide(x) - mean).square_().sum(0) for x in blocks) / len(rows)
 
 
 def _batch_norm_loss(features: Tensor, target: Tensor, normalization: str) -> Tensor:
@@ -253,17 +258,13 @@ class _WaveMean(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: torch.autograd.function.FunctionCtx, rows: Tensor, waves: Tensor, phases: Tensor
-    ) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, waves: Tensor, phases: Tensor) -> Tensor:
         ctx.save_for_backward(rows, waves, phases)
         blocks = _blocks(rows, waves.shape[1])
-        return sum(torch.addmm(phases, _wide(x), waves).cos_().sum(0) for x in blocks) / len(rows)
+        return added(torch.addmm(phases, _wide(x), waves).cos_().sum(0) for x in blocks) / len(rows)
 
     @staticmethod
-    def backward(
-        ctx: torch.autograd.function.FunctionCtx, gradient: Tensor
-    ) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         rows, waves, phases = ctx.saved_tensors
         back = (waves * (-gradient / len(rows))).T
         parts = [

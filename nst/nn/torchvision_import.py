@@ -11,6 +11,8 @@ from types import ModuleType
 
 import torch
 
+_LIBRARIES: list[torch.library.Library] = []  # schemas live as long as the library object
+
 
 @cache
 def torchvision_models() -> ModuleType:
@@ -21,7 +23,7 @@ def torchvision_models() -> ModuleType:
         if "torchvision::" not in str(error):
             raise
     library = torch.library.Library("torchvision", "DEF")
+    _LIBRARIES.append(library)
     library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    torchvision_models.library = library  # schemas live as long as the library object
     return importlib.import_module("torchvision.models")

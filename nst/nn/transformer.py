@@ -4,7 +4,7 @@ Two strided convolutions down, residual blocks, two nearest-neighbor up-sampling
 (Odena et al. 2016), instance normalization (Ulyanov et al. 2016), reflection padding everywhere.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -103,15 +103,16 @@ class TransformerNetwork(nn.Module):
         super().__init__()
         self.width, self.upsampling = width, upsampling
         enlarge = UPSAMPLINGS[upsampling]
-        self.down = nn.ModuleList(
-            [
-                Stage(3, width, 9),
-                Stage(width, 2 * width, stride=2),
-                Stage(2 * width, 4 * width, stride=2),
-            ]
-        )
+        down = [
+            Stage(3, width, 9),
+            Stage(width, 2 * width, stride=2),
+            Stage(2 * width, 4 * width, stride=2),
+        ]
+        # To torch's stubs, what is in a list is any module.
+        self.down: Sequence[Stage] = nn.ModuleList(down)  # type: ignore[assignment]
         self.blocks = nn.ModuleList(Residual(4 * width) for _ in range(blocks))
-        self.up = nn.ModuleList([enlarge(4 * width, 2 * width), enlarge(2 * width, width)])
+        up = [enlarge(4 * width, 2 * width), enlarge(2 * width, width)]
+        self.up: Sequence[Stage] = nn.ModuleList(up)  # type: ignore[assignment]
         self.kernel = drawn(nn.init.xavier_normal_, 3, width, 9, 9)
         self.bias = nn.Parameter(torch.zeros(3))
 

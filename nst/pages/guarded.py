@@ -57,7 +57,7 @@ class GuardedBlocks(gr.Blocks):
             LOG.warning("Refused a request for %s: %s", _name(block_fn), type(error).__name__)
             raise _as_note(error) from None
 
-    async def process_api(
+    async def process_api(  # type: ignore[override]  # others come by name, or are refused
         self, block_fn: BlockFunction | int, inputs: list[Any], **options: Any
     ) -> dict[str, Any]:
         """Gradio's own; files are remembered. Raises `gr.Error` whatever happens."""
@@ -68,7 +68,7 @@ class GuardedBlocks(gr.Blocks):
             answer = await super().process_api(block_fn, inputs, **options)
         except Error as error:
             error.print_exception = False
-            if getattr(block_fn, "is_validator_function", False):
+            if isinstance(block_fn, BlockFunction) and block_fn.is_validator_function:
                 return {"data": _said_under(block_fn, error.message)}
             raise
         except Problem as error:

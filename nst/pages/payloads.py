@@ -94,7 +94,7 @@ class _Gate:
     def _from_data_url(self, text: str) -> Path:
         match = DATA_URL.match(text)
         suffix = match and SUFFIXES.get(match[1].lower())
-        if not suffix or len(text) - match.end() > -(-self.most_bytes // 3) * 4:
+        if not match or not suffix or len(text) - match.end() > -(-self.most_bytes // 3) * 4:
             raise NotAdmitted
         try:
             data = base64.b64decode(text[match.end() :], validate=True)

@@ -1,6 +1,7 @@
 """A run of one visitor: what it shows, whoever looks, until it ends."""
 
 import logging
+import math
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -29,7 +30,7 @@ class Run:
     ) -> None:
         """Asked for, without a place in a queue."""
         self.visitor, self.page = visitor, page
-        self.asked: float | None = None
+        self.asked = math.inf  # when it joined a queue: never, so far
         self.seconds = 0.0  # foreseen, of what is left
         self.state = "asked for"
         self.fault: str | None = None  # why it failed; empty where that is nobody's business
@@ -60,7 +61,7 @@ class Run:
     @property
     def joined(self) -> bool:
         """Whether it has ever had a place in a queue."""
-        return self.asked is not None
+        return self.asked < math.inf
 
     def fail(self, error: Exception) -> None:
         """Ends it; whoever follows hears why, and nothing else of the error is kept."""

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from nst.names import Problem
@@ -45,13 +46,13 @@ def services(parent: Path, variables: Mapping[str, str] = os.environ) -> Service
     """New ones, with their files below `parent`. Raises `NoStorage` and `BadVariable`."""
     per_address = _per_address(variables)
     storage, sessions = Storage(parent), Sessions()
-    common = {"sessions": sessions, "folder": storage.run_folder}
+    queue = partial(PaintQueue, sessions=sessions, folder=storage.run_folder)
     at_once = Bounds(WAITING_AT_ONCE, PER_OWNER, AT_ONCE_FACTOR * per_address)
     return Services(
         storage,
         sessions,
-        PaintQueue("runs", Bounds(WAITING, PER_OWNER, per_address), niceness=NICER, **common),
-        PaintQueue("at once", at_once, niceness=NICE, favor=FAVOR, **common),
+        queue("runs", Bounds(WAITING, PER_OWNER, per_address), niceness=NICER),
+        queue("at once", at_once, niceness=NICE, favor=FAVOR),
     )
 
 

@@ -107,7 +107,7 @@ class Storage:
     def remove(self, session: str) -> None:
         """Removes the files of a closed tab that no other session has used."""
         with self._lock:
-            own = self._used.pop(session, {}).keys()
+            own = self._used.pop(session, OrderedDict()).keys()
             unused = own - self.permanent.union(*self._used.values())
         for path in unused:
             if _age(path) > YOUNG:  # the same picture has the same path for everybody

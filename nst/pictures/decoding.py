@@ -124,7 +124,7 @@ def _shown(picture: ImageFile, longest: int) -> Image.Image:
     shown = Image.new("RGB", picture.size)
     for top, band in _bands(picture):
         shown.paste(_on_white(_eight_bits(band, white), convert), (0, top))
-    picture.im = None  # its memory is needed
+    picture._im = None  # its memory is needed
     orientation = _orientation(picture.info.get("exif") or b"")
     if orientation in TURNS:
         shown = shown.transpose(TURNS[orientation])
@@ -170,7 +170,7 @@ def _white(picture: Image.Image) -> int:
     for _, band in _bands(picture):
         values = np.nan_to_num(np.asarray(band, dtype=np.float64))
         for white in above:
-            above[white] += np.count_nonzero(values > white)
+            above[white] += int(np.count_nonzero(values > white))
     few = picture.width * picture.height / 100
     return next((white for white, count in above.items() if count <= few), 2**31 - 1)
 

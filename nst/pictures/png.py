@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, takewhile
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PIXELS = frozenset((b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"acTL", b"fcTL", b"fdAT"))
@@ -107,7 +107,7 @@ class _Spliced(io.RawIOBase):
         self.place = offset + (0, self.place, self.starts[-1])[whence]
         return self.place
 
-    def readinto(self, buffer: memoryview) -> int:
+    def readinto(self, buffer: Any) -> int:
         index = bisect_right(self.starts, self.place) - 1
         if index == len(self.spans):
             return 0

@@ -40,7 +40,10 @@ PNG_CURVES: Mapping[int, Sequence[float]] = {  # ITU-T H.273
     8: (1.0,),
     13: SRGB_CURVE,
 }
-BOX_CURVES = PNG_CURVES | dict.fromkeys((1, 6, 11, 14, 15), SRGB_CURVE)
+BOX_CURVES: Mapping[int, Sequence[float]] = {
+    **PNG_CURVES,
+    **dict.fromkeys((1, 6, 11, 14, 15), SRGB_CURVE),
+}
 BRADFORD = np.array(
     [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
 )
@@ -85,7 +88,7 @@ def to_srgb(profile: bytes) -> Callable[[Image], Image]:
     def convert(picture: Image) -> Image:
         if mode == "RGB" and picture.mode == "L":
             picture = picture.convert("RGB")
-        return ImageCms.applyTransform(picture, change) if picture.mode == mode else picture
+        return change.apply(picture) if picture.mode == mode else picture
 
     return convert
 

@@ -14,11 +14,13 @@ class LateWebP(ImageFile):
     format = "WEBP"
 
     def _open(self) -> None:
+        assert self.fp is not None
         self._size, self._mode = size(self.fp.read(HEAD_BYTES)), "RGB"
 
     def load(self) -> Any:
         """Decodes the first frame. Raises `ValueError` if its size is not the one in the head."""
         if self._im is None:
+            assert self.fp is not None
             self.fp.seek(0)
             decoder = WebPImageFile(self.fp)
             if decoder.size != self.size:

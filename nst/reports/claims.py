@@ -30,9 +30,10 @@ class Verdict:
 
 def verdict(claim: Claim, rows: Rows) -> Verdict:
     """Of one claim on the numbers of a run, by the title of the variant."""
-    values = [rows[title][claim.column] for title in claim.of]
+    given = (rows[title][claim.column] for title in claim.of)
+    values = [value for value in given if isinstance(value, int | float)]
     label = COLUMNS[claim.column].label.lower()
-    if not all(isinstance(value, int | float) for value in values):
+    if len(values) < len(claim.of):
         return Verdict(claim.says, UNKNOWN, f"{label} is missing for a variant")
     if any(rows[title].get("warning") for title in claim.of):
         return Verdict(claim.says, UNKNOWN, "a variant's numbers grew out of range")
@@ -52,6 +53,7 @@ def _order(claim: Claim, values: Sequence[float]) -> tuple[str, str]:
 def _change(claim: Claim, values: Sequence[float]) -> tuple[str, str]:
     if values[1] == 0:
         return UNKNOWN, "is zero for the one it is compared with"
+    assert claim.percent is not None
     measured, published = 100 * (values[0] - values[1]) / abs(values[1]), claim.percent
     size = abs(published)  # a change of one percent is not met by one of ten
     close = abs(measured - published) <= max(min(CLOSE_POINTS, size), CLOSE_SHARE * size)
@@ -61,6 +63,7 @@ def _change(claim: Claim, values: Sequence[float]) -> tuple[str, str]:
 
 
 def _alike(claim: Claim, values: Sequence[float]) -> tuple[str, str]:
+    assert claim.within is not None
     found = HOLDS if max(values) - min(values) <= claim.within else FAILS
     return found, f"{', '.join(map(shown, values))}; alike means within {shown(claim.within)}"
 
@@ -68,6 +71,7 @@ def _alike(claim: Claim, values: Sequence[float]) -> tuple[str, str]:
 def _share(claim: Claim, values: Sequence[float]) -> tuple[str, str]:
     if values[1] <= 0:
         return UNKNOWN, "is zero for the one it is compared with"
+    assert claim.percent is not None
     share = 100 * values[0] / values[1]
     reached, wanted = share >= claim.percent, claim.direction == "up"
     bound = f"{'at least' if wanted else 'less than'} {claim.percent:.0f} % wanted"

@@ -61,6 +61,7 @@ class Store:
 
     def keep(self, outcome: Outcome, photo: Image, painting: Image) -> None:
         """Writes a new one; the JSON last, so that a whole one has both files."""
+        assert outcome.result and outcome.measures and outcome.looks and outcome.common
         path = self._path(outcome.variant, photo, painting)
         path.parent.mkdir(parents=True, exist_ok=True)
         kept = {"preset": outcome.variant.preset, **outcome.result.report}
@@ -102,12 +103,13 @@ def paint(
     if unknown := names - {*COLUMNS}:
         raise BadFile(f"{figure.name}.toml: {', '.join(sorted(unknown))} is no column of a table.")
     store = Store(folder / "results")
-    progress = None
+    outcomes: tuple[Outcome, ...] = ()
     for progress in compare.run(
         photo, painting, figure.variants(size), recall=store.recall, keep=store.keep
     ):
+        outcomes = progress.outcomes
         yield progress
-    write(figure, progress.outcomes, folder)
+    write(figure, outcomes, folder)
 
 
 def write(figure: Figure, outcomes: tuple[Outcome, ...], folder: Path) -> None:

@@ -5,7 +5,7 @@ Comparisons, sweeps and the figures of the reports are all lists of variants tha
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,7 @@ class Progress:
 
 Recall = Callable[[Variant, Image, Image], Outcome | None]
 Keep = Callable[[Outcome, Image, Image], None]
+Painted = Generator[Progress, None, Result]
 
 
 def run(
@@ -144,7 +145,7 @@ class _Comparison:
             raise Problem(f"It needs the result of “{title}”, which failed.")
         return found.result.picture
 
-    def painted(self, variant: Variant, pictures: tuple[Image, Image]) -> Iterator[Progress]:
+    def painted(self, variant: Variant, pictures: tuple[Image, Image]) -> Painted:
         """The steps of a variant; returns its result."""
         memory = self.memories.setdefault((id(pictures[0]), id(pictures[1])), {})
         for step in self.stylize(*pictures, variant.recipe, memory=memory):
@@ -158,24 +159,24 @@ class _Comparison:
 
         A fed-back result is judged beside the pictures that everything began with.
         """
-        own = [
+        photo, painting = (
             self._picture("" if source.startswith(RESULT) else source, bundled, given)
             for source, bundled, given in (
                 (variant.photo, photos(), self.photo),
                 (variant.painting, paintings(), self.painting),
             )
-        ]
+        )
         network = measuring_network(backbone_of(variant.recipe))
         size = result.picture.size
-        key = (*map(id, own), size, network)
+        key = (id(photo), id(painting), size, network)
         if key not in self.judges:
-            self.judges[key] = Judge.of(*own, size, network=network)
-        memory = self.memories.setdefault((id(own[0]), id(own[1])), {})
+            self.judges[key] = Judge.of(photo, painting, size, network=network)
+        memory = self.memories.setdefault((id(photo), id(painting)), {})
         return Outcome(
             variant,
             result,
             self.judges[key].measure(result.picture),
             appearance(result.picture),
-            losses_of(result.picture, *own, get(COMMON).recipe, memory),
+            losses_of(result.picture, photo, painting, get(COMMON).recipe, memory),
             network,
         )

@@ -16,7 +16,7 @@ def panel(outcome: Outcome) -> Panel:
     if outcome.result is None:
         return Panel(None, outcome.variant.title, (outcome.error,))
     numbers = row(outcome)
-    lines = (
+    lines: tuple[str, ...] = (
         f"content {numbers['content_score']:.0f}, style {numbers['style_score']:.0f} of 100",
         _cost(numbers),
     )

@@ -330,7 +330,7 @@ class Judge:
         in_place = Reading(resized(painting, size), network)
         floor = {name: measure(in_place, ours) for name, measure in _OF_PHOTO.items()}
         floor |= {name: measure(ours, theirs) for name, measure in _OF_PAINTING.items()}
-        return cls(tuple(size), ours, theirs, floor)
+        return cls(size, ours, theirs, floor)
 
     def measure(self, result: Image) -> Measures:
         """Of a result of the judge's size. Raises `OtherSize`."""

@@ -24,22 +24,28 @@ class Column:
     value: Callable[[Outcome], Value]
 
 
+def _report(outcome: Outcome) -> Mapping[str, Any]:
+    return outcome.result.report if outcome.result else {}
+
+
 def _of_run(key: str) -> Callable[[Outcome], Value]:
-    return lambda outcome: outcome.result.report.get(key)
+    return lambda outcome: _report(outcome).get(key)
 
 
 def _of_training(key: str) -> Callable[[Outcome], Value]:
-    return lambda outcome: outcome.result.report.get("training", {}).get(key)
+    return lambda outcome: _report(outcome).get("training", {}).get(key)
 
 
-def _weighted(losses: Losses, term: str) -> float | None:
+def _weighted(losses: Losses | None, term: str) -> float | None:
+    if losses is None:
+        return None
     if term == "total":
         return losses.total
     return losses.terms[term].weighted if term in losses.terms else None
 
 
 def _loss(term: str) -> Callable[[Outcome], Value]:
-    return lambda outcome: _weighted(final_losses(outcome.result), term)
+    return lambda outcome: _weighted(final_losses(outcome.result), term) if outcome.result else None
 
 
 def _common(term: str) -> Callable[[Outcome], Value]:

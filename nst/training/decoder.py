@@ -4,7 +4,7 @@ It learns to turn features of photos back into the photos, and, where paintings 
 that were put together from a painting's patches into pictures that have those features.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -18,7 +18,7 @@ from torch.utils.data import default_collate
 from nst.machine import PRECISIONS
 from nst.nn.decoders import Decoder, encoder
 from nst.nn.exact import exact
-from nst.nn.losses import total_variation
+from nst.nn.losses import added, total_variation
 from nst.nn.style_swap import Patches, swapped
 from nst.nn.transformer import SPREAD
 from nst.nn.vgg import Backbone
@@ -39,7 +39,7 @@ def train_inverse(
     paintings: Photos | None = None,
     start: Decoder | None = None,
     state: Path | None = None,
-) -> Iterator[TrainingStep]:
+) -> Generator[TrainingStep, None, None]:
     """Train a decoder of `recipe.layer`.
 
     With `paintings`, every photo of a batch is also swapped with a crop of a painting. `start` is a
@@ -94,7 +94,7 @@ class _Inverse:
         with torch.no_grad():
             wanted = self.backbone.features(crops, (layer,))[layer]
             if self.paintings is not None:
-                wanted = torch.cat([wanted, self._swapped(wanted, draw)])
+                wanted = torch.cat([wanted, self._swapped(wanted, self.paintings, draw)])
         decoded = network(wanted)
         found = self.backbone.features(decoded, (layer,))[layer]
         error = self.network.normalized(found) - self.network.normalized(wanted)
@@ -107,17 +107,17 @@ class _Inverse:
             "tv": total_variation(decoded / SPREAD, "l2-mean"),
         }
         weights = {name: getattr(self.recipe, name) for name in sums}
-        total = sum(weights[name] * value for name, value in sums.items())
+        total = added(weights[name] * value for name, value in sums.items())
         terms = {
             name: Term(weights[name] * float(value.detach()), float(value.detach()), {})
             for name, value in sums.items()
         }
         return total, Losses(float(total.detach()), terms)
 
-    def _swapped(self, features: Tensor, draw: torch.Generator) -> Tensor:
+    def _swapped(self, features: Tensor, paintings: Crops, draw: torch.Generator) -> Tensor:
         """Each photo's features, put together from patches of a painting."""
         chosen = torch.randint(2**31, (len(features),), generator=draw).tolist()
-        style = default_collate([self.paintings[index] for index in chosen]).to(features.device)
+        style = default_collate([paintings[index] for index in chosen]).to(features.device)
         styles = self.backbone.features(style, (self.recipe.layer,))[self.recipe.layer]
         pairs = zip(features.split(1), styles.split(1), strict=True)
         return torch.cat([swapped(one, other, Patches()) for one, other in pairs])
@@ -139,7 +139,7 @@ def _statistics(
 ) -> tuple[Tensor, Tensor]:
     """(C,) each: mean and standard deviation of the layer's channels over crops of the photos."""
     crops = Crops(paths, recipe.data, recipe.seed)
-    mean = square = 0.0
+    mean = square = torch.tensor(0.0)
     for index in range(STATISTICS_CROPS):
         found = backbone.features(crops[index][None].to(backbone.device), (recipe.layer,))
         values = exact(found[recipe.layer])

@@ -129,9 +129,17 @@ def fleet(device: torch.device) -> Iterator[Fleet]:
 class Task(Protocol):
     """What is learned: a network, its losses, and what else decides the training's course."""
 
-    recipe: CourseRecipe
-    network: nn.Module
-    identity: bytes
+    @property
+    def recipe(self) -> CourseRecipe:
+        """Its settings."""
+
+    @property
+    def network(self) -> nn.Module:
+        """What is trained."""
+
+    @property
+    def identity(self) -> bytes:
+        """Of all that decides the course, but for the photos and the settings."""
 
     def losses(
         self, network: nn.Module, crops: Tensor, done: int, draw: torch.Generator
@@ -141,7 +149,6 @@ class Task(Protocol):
         `network` is the task's own, or shares it with other processes; `done` steps came before;
         `draw` is for whatever is random in this step.
         """
-        ...
 
 
 @dataclass(frozen=True)
@@ -193,7 +200,8 @@ class _Training:
             self.network.parameters(), lr=schedule.learning_rate
         )
         self.identity = _identity(task, photos)
-        self.done, self.seconds, self.recent = 0, 0.0, []
+        self.done, self.seconds = 0, 0.0
+        self.recent: list[Mapping[str, float]] = []
         if state is not None:
             self._restore(state)
         if self.done >= self.total:

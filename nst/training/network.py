@@ -1,6 +1,6 @@
 """Training of a transformer network on one painting (Johnson et al. 2016)."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -26,7 +26,7 @@ def train(
     *,
     start: TransformerNetwork | None = None,
     state: Path | None = None,
-) -> Iterator[TrainingStep]:
+) -> Generator[TrainingStep, None, None]:
     """Train a network to paint photos like `painting`.
 
     `start` is a network to begin with; one of half the width, or another whole part, is widened.
