@@ -33,7 +33,7 @@ CACHES = (
     *(figures.figures, hub.catalog),
 )
 # Figures show presets and checkpoints, by whose names they are found.
-ALSO = dict.fromkeys(("recipes/quick.toml", "checkpoints.toml"), {("reproduce", "--list")})
+ALSO = {key: {("reproduce", "--list")} for key in ("recipes/quick.toml", "checkpoints.toml")}
 
 
 @pytest.fixture(autouse=True)
