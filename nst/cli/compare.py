@@ -22,8 +22,8 @@ from nst.engines.painters import find
 from nst.files import whole
 from nst.pictures.images import save_png
 from nst.reports import reproduce as reproduction
+from nst.settings.base import BadSetting
 from nst.settings.catalog import DEFAULT, paintings, photos
-from nst.settings.recipe import BadSetting
 from nst.study import compare as comparison
 from nst.study.compare import Outcome, Progress
 from nst.study.drawings import comparison_sheet, sheet_title, sweep_sheet

@@ -29,9 +29,10 @@ from nst.machine import nearest
 from nst.names import pick
 from nst.pictures.images import read_report, save_png, save_time_lapse
 from nst.pictures.limits import OWN_FILE
+from nst.settings.base import BadSetting
 from nst.settings.catalog import DEFAULT, Preset, all_presets, get, paintings, photos
 from nst.settings.onepass import MethodPreset, all_methods
-from nst.settings.recipe import BadSetting, Recipe
+from nst.settings.recipe import Recipe
 from nst.steps import Result, Step, last
 from nst.study import gallery as gallery_module
 

@@ -23,8 +23,8 @@ from nst.engines.trained import FastSettings, stylize
 from nst.machine import calibration, device, prepare, processors
 from nst.pictures.images import BadPicture, open_picture, picture_files, save_png
 from nst.pictures.limits import OWN_FILE
+from nst.settings.base import BadSetting
 from nst.settings.catalog import photos
-from nst.settings.recipe import BadSetting
 from nst.steps import last
 from nst.training import card
 

@@ -14,9 +14,9 @@ from nst.cli.terminal import (
 from nst.engines.anypainting import Style, stylize
 from nst.engines.outputs import method_summary
 from nst.pictures.images import save_png
+from nst.settings.base import BadSetting
 from nst.settings.catalog import paintings, photos
 from nst.settings.onepass import all_methods, method
-from nst.settings.recipe import BadSetting
 from nst.steps import last
 
 

@@ -14,8 +14,8 @@ from nst.files import BadOutput, check_writable, reason
 from nst.names import Problem, UnknownName, suggest
 from nst.pictures.images import open_picture
 from nst.pictures.limits import OWN_FILE
+from nst.settings.base import BadSetting
 from nst.settings.catalog import Credit
-from nst.settings.recipe import BadSetting
 
 console = Console(stderr=True, highlight=False, markup=False)  # paths may look like markup
 

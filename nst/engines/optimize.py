@@ -32,7 +32,8 @@ from nst.nn.losses import STYLE_LOSSES
 from nst.nn.style_swap import swapped
 from nst.nn.vgg import MEAN_RGB, Backbone
 from nst.pictures.images import cropped, fit, resized, to_picture, to_tensor
-from nst.settings.recipe import BadSetting, OptimizerSettings, Recipe
+from nst.settings.base import BadSetting
+from nst.settings.recipe import OptimizerSettings, Recipe
 from nst.steps import Losses, Result, Step, versions
 
 DIVERGED = 100.0  # times the least loss of a level …

@@ -18,9 +18,10 @@ from nst.engines.optimize import Memory
 from nst.names import UnknownName, suggest
 from nst.nn.decoders import NETWORK, bundled_file
 from nst.nn.vgg import NoWeights, needs_download
+from nst.settings.base import Settings
 from nst.settings.catalog import all_presets, get, preset_files
 from nst.settings.onepass import MethodSettings, all_methods, method, method_files
-from nst.settings.recipe import LARGEST, SMALLEST, Recipe, Settings
+from nst.settings.recipe import LARGEST, SMALLEST, Recipe
 from nst.steps import Step
 
 COMMON = "original"  # the preset whose losses all results are compared under

@@ -26,7 +26,7 @@ from nst.nn.state import BadCheckpoint
 from nst.nn.transformer import EPSILON, Stage, TransformerNetwork
 from nst.pictures.color import with_colors_of
 from nst.pictures.images import fit, resized
-from nst.settings.recipe import Section
+from nst.settings.base import Section
 from nst.steps import Result, Step, at_once, versions
 
 COMMON_SIZE = 768  # pixels of the long side, where none is asked for on the page

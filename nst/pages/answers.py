@@ -24,9 +24,10 @@ from nst.pages.runs import Run, Steps
 from nst.pages.services import Services
 from nst.pages.words import literal, refusal, sentence
 from nst.pictures.images import fit
+from nst.settings.base import BadSetting
 from nst.settings.catalog import Preset, get, paintings, photos
 from nst.settings.onepass import MethodSettings, all_methods
-from nst.settings.recipe import BadSetting, Recipe
+from nst.settings.recipe import Recipe
 from nst.steps import Result, Step, last
 
 Stylizer = Callable[..., Iterator[Step]]

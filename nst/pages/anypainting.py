@@ -11,9 +11,10 @@ from nst.engines.painters import expected
 from nst.pages.instant import PREFIX
 from nst.pages.parts import described, method_cards
 from nst.pictures.images import open_picture
+from nst.settings.base import BadSetting
 from nst.settings.catalog import paintings
 from nst.settings.onepass import MOST_PAINTINGS, MethodSettings, all_methods, method
-from nst.settings.recipe import BadSetting, setting_field
+from nst.settings.recipe import setting_field
 from nst.study.variants import TooMuch
 
 OTHERS = MOST_PAINTINGS - 1  # paintings that can be mixed with the first

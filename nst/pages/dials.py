@@ -6,8 +6,9 @@ from typing import Any, Literal, get_args, get_origin
 
 import gradio as gr
 
+from nst.settings.base import BadSetting, flat, written
 from nst.settings.catalog import Preset, get
-from nst.settings.recipe import BadSetting, Recipe, flat, setting_field, setting_names, written
+from nst.settings.recipe import Recipe, setting_field, setting_names
 
 ITERATIONS = "iterations"
 SHARES = "pyramid.iterations"

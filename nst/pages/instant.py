@@ -25,8 +25,8 @@ from nst.pages.runs import Run
 from nst.pages.words import literal
 from nst.pictures.images import save_png
 from nst.settings import catalog
+from nst.settings.base import BadSetting
 from nst.settings.catalog import paintings
-from nst.settings.recipe import BadSetting
 from nst.steps import Result
 from nst.study.gallery import example
 

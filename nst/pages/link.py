@@ -13,9 +13,10 @@ from nst.names import Problem, UnknownName
 from nst.pages import anypainting, instant
 from nst.pages.dials import NAMES, apply
 from nst.pages.words import literal
+from nst.settings.base import BadSetting, written
 from nst.settings.catalog import DEFAULT, Preset, all_presets, paintings, photos
 from nst.settings.onepass import all_methods
-from nst.settings.recipe import BadSetting, Recipe, written
+from nst.settings.recipe import Recipe
 from nst.study.gallery import PAINTING, PHOTO
 
 MAIN = "stylize"  # the page that an address without a `view` opens

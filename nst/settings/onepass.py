@@ -10,9 +10,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 from nst.names import pick
 from nst.nn.decoders import OURS, families
 from nst.nn.vgg import Decoded
+from nst.settings.base import Settings, listed
 from nst.settings.catalog import GALLERY, ROOT, Described
 from nst.settings.files import read
-from nst.settings.recipe import Settings, SwapSettings, listed
+from nst.settings.recipe import SwapSettings
 
 LARGEST = 2048  # pixels of the long side
 MOST_PAINTINGS = 3

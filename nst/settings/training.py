@@ -11,18 +11,10 @@ from nst.names import pick
 from nst.nn.losses import NORMALIZATIONS
 from nst.nn.muon import OPTIMIZERS
 from nst.nn.vgg import DECODED, NETWORKS, layer_name
+from nst.settings.base import Section, Settings, blank_is_none, one_of
 from nst.settings.catalog import ROOT
 from nst.settings.files import read
-from nst.settings.recipe import (
-    BackboneSettings,
-    ContentSettings,
-    Section,
-    Settings,
-    StyleSettings,
-    VariationSettings,
-    blank_is_none,
-    one_of,
-)
+from nst.settings.recipe import BackboneSettings, ContentSettings, StyleSettings, VariationSettings
 
 DEFAULT = "ours"
 INVERSE = "conv3_1"  # of a decoder

@@ -7,9 +7,9 @@ from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from nst.settings.base import BadSetting
 from nst.settings.catalog import DEFAULT, ROOT, get
 from nst.settings.files import checked, named, tables
-from nst.settings.recipe import BadSetting
 from nst.study.figures import find
 from nst.study.variants import SWEEP_SIZE, Variant, axis, grid, of_presets, of_values
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from nst.engines.painters import Painter
 from nst.names import pick, suggest
-from nst.settings.recipe import BadSetting, Recipe, setting_names
+from nst.settings.base import BadSetting
+from nst.settings.recipe import Recipe, setting_names
 
 STYLE_LAYERS = tuple(f"conv{block}_1" for block in range(1, 6))
 PROFILES: Mapping[str, tuple[float, ...]] = {

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from nst.engines.estimate import refuse_if_longer
 from nst.engines.painters import Painter, expected, find
 from nst.names import Problem
-from nst.settings.recipe import SMALLEST, BadSetting
+from nst.settings.base import BadSetting
+from nst.settings.recipe import SMALLEST
 from nst.study.knobs import label, varied
 
 FEWEST, MOST = 2, 6  # variants of a comparison

@@ -9,7 +9,8 @@ from nst.engines.objective import Objective
 from nst.engines.optimize import losses_of
 from nst.nn.losses import NORMALIZATIONS, STYLE_LOSSES, VARIATIONS
 from nst.pictures.images import to_tensor
-from nst.settings.recipe import BadSetting, Recipe
+from nst.settings.base import BadSetting
+from nst.settings.recipe import Recipe
 from nst.settings.training import TrainingRecipe
 
 SIDE = 64

@@ -22,8 +22,9 @@ from nst.names import UnknownName
 from nst.nn.losses import STYLE_LOSSES
 from nst.nn.vgg import MEAN_RGB, WEIGHTS, Backbone
 from nst.pictures.images import cropped, fit, resized
+from nst.settings.base import BadSetting
 from nst.settings.catalog import get
-from nst.settings.recipe import BadSetting, Recipe
+from nst.settings.recipe import Recipe
 from nst.steps import last
 
 SMALL = {"size": 64, "pyramid.iterations": [5]}

@@ -7,6 +7,7 @@ import pytest
 from nst.names import UnknownName
 from nst.nn.vgg import NETWORKS
 from nst.pictures.images import open_picture
+from nst.settings.base import flat
 from nst.settings.catalog import (
     DEFAULT,
     IMAGES,
@@ -18,7 +19,7 @@ from nst.settings.catalog import (
     read_preset,
 )
 from nst.settings.files import BadFile
-from nst.settings.recipe import Recipe, flat
+from nst.settings.recipe import Recipe
 
 FIFTHS = {f"conv{block}_1": 0.2 for block in range(1, 6)}
 

@@ -4,8 +4,8 @@ import pytest
 
 from nst.engines.anypainting import TRANSFORMS
 from nst.names import UnknownName
+from nst.settings.base import BadSetting
 from nst.settings.onepass import MethodSettings, all_methods, method
-from nst.settings.recipe import BadSetting
 
 
 def test_there_is_a_file_for_every_method():

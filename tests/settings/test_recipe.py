@@ -6,16 +6,9 @@ from pydantic import ValidationError
 
 from nst.nn.losses import NORMALIZATIONS, VARIATIONS
 from nst.nn.vgg import ACTIVATIONS, NETWORKS, POOLINGS, SOURCES
+from nst.settings.base import BadSetting, flat, written
 from nst.settings.catalog import all_presets
-from nst.settings.recipe import (
-    BadSetting,
-    Recipe,
-    StyleSettings,
-    flat,
-    setting_field,
-    setting_names,
-    written,
-)
+from nst.settings.recipe import Recipe, StyleSettings, setting_field, setting_names
 
 RECIPES = {name: preset.recipe for name, preset in all_presets().items()}
 NUMBERS = [

@@ -4,8 +4,8 @@ import pytest
 
 from nst.names import UnknownName
 from nst.nn.vgg import NETWORKS
+from nst.settings.base import BadSetting
 from nst.settings.catalog import ROOT
-from nst.settings.recipe import BadSetting
 from nst.settings.training import DEFAULT, TrainingRecipe, all_trainings, training
 
 FILES = sorted(path.stem for path in (ROOT / "training").glob("*.toml"))

@@ -6,8 +6,8 @@ import pytest
 
 import nst.study.choice
 from nst.names import Problem
+from nst.settings.base import BadSetting
 from nst.settings.files import BadFile
-from nst.settings.recipe import BadSetting
 from nst.study.choice import Comparison, Sweep, ready_made
 from nst.study.figures import find
 from nst.study.variants import TooMuch

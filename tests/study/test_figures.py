@@ -4,9 +4,9 @@ import pytest
 
 from nst.names import UnknownName
 from nst.reports.claims import FAILS, HOLDS, verdict
+from nst.settings.base import flat
 from nst.settings.catalog import paintings, photos
 from nst.settings.files import BadFile
-from nst.settings.recipe import flat
 from nst.study.figures import FOLDER, Claim, figures, find, read_figure
 from nst.study.tables import COLUMNS
 from nst.study.variants import RESULT

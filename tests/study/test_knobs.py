@@ -6,8 +6,9 @@ from itertools import pairwise
 import pytest
 
 from nst.names import UnknownName
+from nst.settings.base import BadSetting
 from nst.settings.catalog import all_presets, get
-from nst.settings.recipe import BadSetting, Recipe, setting_names
+from nst.settings.recipe import Recipe, setting_names
 from nst.study.knobs import KNOBS, PROFILES, STYLE_LAYERS, label, turned, varied, varied_names
 
 BASE = Recipe().but({"style.weight": 2, "pyramid.scales": [0.5, 1], "pyramid.iterations": [30, 10]})

@@ -9,8 +9,8 @@ import nst.engines.estimate
 from nst.engines.estimate import estimate
 from nst.machine import Calibration, Clock
 from nst.names import UnknownName
+from nst.settings.base import BadSetting
 from nst.settings.catalog import all_presets, get
-from nst.settings.recipe import BadSetting
 from nst.study.variants import (
     MEASURING,
     MOST,
