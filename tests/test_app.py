@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -56,12 +57,12 @@ def started(folder, **variables):
         process.wait()
 
 
-def ended(folder, **variables):
-    """What `python app.py` says that ends by itself, and its status."""
+def ended(folder, root=ROOT, **variables):
+    """What `python app.py` in `root` says that ends by itself, and its status."""
     own = {"GRADIO_TEMP_DIR": str(folder), **variables}
     done = subprocess.run(
         [sys.executable, "app.py"],
-        cwd=ROOT,
+        cwd=root,
         env=os.environ | own,
         capture_output=True,
         text=True,
@@ -145,6 +146,21 @@ def test_what_cannot_start_says_why(tmp_path, variables, words):
     status, said = ended(tmp_path, **{"GRADIO_SERVER_PORT": str(free_port()), **variables})
     assert status == 2
     assert words in said
+    assert "Traceback" not in said
+
+
+def test_a_broken_file_of_data_is_named(tmp_path):
+    """In a copy, whose file of comparisons is broken."""
+    for part in ("nst", "presets", "app.py"):
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, tmp_path / part)
+        else:
+            shutil.copy(source, tmp_path / part)
+    (tmp_path / "presets" / "comparisons.toml").write_text("[[comparison]]\npresets = 3\n")
+    status, said = ended(tmp_path, root=tmp_path, GRADIO_SERVER_PORT=str(free_port()))
+    assert status == 2
+    assert "Error: comparisons.toml" in said
     assert "Traceback" not in said
 
 

@@ -53,5 +53,11 @@ def test_the_installed_command_paints_from_any_folder(installed):
     assert (installed / "away" / "cat.png").is_file()
 
 
-def test_it_starts_the_page(installed):
+def test_it_has_the_pages(installed):
     assert "page" in nst(installed, "app", "--help")
+    subprocess.run(
+        [sys.executable, "-c", "from nst.pages import launch, site; print(launch.__file__)"],
+        cwd=installed / "away",
+        env={"PATH": "", "HOME": str(installed), "PYTHONPATH": str(installed)},
+        check=True,
+    )

@@ -46,7 +46,7 @@ def test_a_command_of_readme_is_understood(line):
     name, parameters = parsed(line)
     recipes = {"train": all_trainings, "train-inverse": inverse_trainings}.get(name)
     for key, value in parameters.items():
-        is_name = isinstance(value, str) and re.fullmatch("[a-z][a-z0-9-]+", value)
+        is_name = isinstance(value, str) and re.fullmatch(r"[a-z][\w-]+", value)
         if key in NAMES and is_name:
             assert value.replace("-", "_") in NAMES[key]() or value in NAMES[key](), value
         if key == "recipe_name" and value and recipes:

@@ -56,7 +56,8 @@ def fast(
     checkpoint: Annotated[
         str | None,
         typer.Option(
-            help="A name (see `python -m nst checkpoints`), a file, or owner/name[:file]."
+            help="A name (see `python -m nst checkpoints`), a file, or owner/name[:file]. "
+            "Default: the first name."
         ),
     ] = None,
     size: Annotated[
@@ -74,7 +75,7 @@ def fast(
         raise BadSetting(f"`--{first['loc'][0]}`: {first['msg']}.") from None
     sources = list(_sources(photos_given))
     targets = _targets(sources, output, force)
-    name = checkpoint or next(iter(hub.bundled()))
+    name = next(iter(hub.bundled())) if checkpoint is None else checkpoint
     loaded = load(name)
 
     def paint(source: Path, target: Path) -> str:

@@ -27,7 +27,10 @@ def swap(
     output: Annotated[Path, typer.Option("-o", "--output", help="The result, a PNG file.")],
     name: Annotated[
         str | None,
-        typer.Option("--method", help="A file in presets/methods, without .toml, such as adain."),
+        typer.Option(
+            "--method",
+            help="Such as adain; an unknown name lists all. Default: the first.",
+        ),
     ] = None,
     patch: Annotated[
         int | None, typer.Option(help="Side of a patch, in positions of features.")
@@ -61,7 +64,7 @@ def swap(
         "stroke": stroke,
         "keep_colors": keep_colors or None,
     }
-    chosen = method(name) if name else next(iter(all_methods().values()))
+    chosen = next(iter(all_methods().values())) if name is None else method(name)
     patches = {"--patch": patch, "--stride": stride, "--balance": balance}
     unused = [option for option, value in patches.items() if value is not None]
     if unused and chosen.settings.method != "style-swap":

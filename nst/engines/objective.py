@@ -1,6 +1,6 @@
 """The sum of losses that a run and a training lower, written once for both."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -72,14 +72,18 @@ def total(
 
 def variation(pictures: Tensor, recipe: Weights) -> Tensor:
     """The mean total variation of (N, 3, H, W) pictures in 0..255."""
-    parts = (total_variation(one, recipe.tv.kind) for one in pictures.split(1))
+    parts = (total_variation(one, recipe.tv.kind) for one in _each(pictures))
     return added(parts) / len(pictures)
+
+
+def _each(batch: Tensor) -> Sequence[Tensor]:
+    """Pictures one by one; a single one as it is, since a split would copy its whole gradient."""
+    return batch.split(1) if len(batch) > 1 else (batch,)
 
 
 def _style(features: Tensor, wanted: Any, recipe: Weights) -> Tensor:
     losses = (
-        style_loss(one, wanted, recipe.normalization, recipe.style.loss)
-        for one in features.split(1)
+        style_loss(one, wanted, recipe.normalization, recipe.style.loss) for one in _each(features)
     )
     return added(losses) / len(features)
 

@@ -1,6 +1,6 @@
 """Starts the app: hands the pages their engines, launches, and ends in good order.
 
-The variables below must be set before Gradio and torch are imported.
+The variables below must be set before Gradio is imported and before torch computes.
 """
 
 import os
@@ -48,8 +48,7 @@ def main() -> int:
         port = server_port(os.environ)
         found = services(Path(os.environ.get("GRADIO_TEMP_DIR", tempfile.gettempdir()), "nst"))
     except Problem as error:
-        print(f"Error: {error}", file=sys.stderr)  # noqa: T201
-        return 2
+        return _refused(error)
     ending = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ending.set())
@@ -60,9 +59,16 @@ def main() -> int:
             warm_up(found)
             ending.wait()
             blocks.close()
+    except Problem as error:  # in a file that the pages show
+        return _refused(error)
     finally:
         ended = found.close()
     if not ended:
         sys.stdout.flush()
         os._exit(0)  # a step is still in torch, which would end the process with an abort
     return 0
+
+
+def _refused(error: Problem) -> int:
+    print(f"Error: {error}", file=sys.stderr)  # noqa: T201
+    return 2

@@ -88,6 +88,7 @@ def get(name: str) -> Preset:
     return read_preset(pick("preset", name, preset_files()))
 
 
+@cache
 def preset_files() -> Mapping[str, Path]:
     """The file of every preset, by name."""
     return {path.stem: path for path in RECIPES.glob("*.toml")}

@@ -25,18 +25,19 @@ class Readable(Protocol):
 
 
 @contextmanager
-def named(path: Path) -> Iterator[None]:
-    """Whatever is wrong in here is wrong with this file. Raises `BadFile`."""
+def named(path: Path, entry: str = "") -> Iterator[None]:
+    """Whatever is wrong in here is wrong with this file, or an entry of it. Raises `BadFile`."""
+    place = f"{path.name}, `{entry}`" if entry else path.name
     try:
         yield
     except BadFile:
         raise
     except OSError as error:
-        raise BadFile(f"{path.name}: {error.strerror}.") from None
+        raise BadFile(f"{place}: {error.strerror}.") from None
     except ValidationError as error:
-        raise BadFile(f"{path.name}: {_first(error)}") from None
+        raise BadFile(f"{place}: {_first(error)}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, Problem) as error:
-        raise BadFile(f"{path.name}: {error}") from None
+        raise BadFile(f"{place}: {error}") from None
 
 
 def table(path: Path) -> dict[str, Any]:
@@ -57,6 +58,8 @@ def read(path: Path, kind: type[Model], **settings: Readable) -> Model:
                 raise Problem("the name is the file's; remove `name`.")
             tree["name"] = path.stem
         for key, reader in settings.items():
+            if not isinstance(tree.get(key, {}), dict):
+                raise Problem(f"`{key}` must be a table of settings.")
             tree[key] = reader.read(tree.get(key, {}))
         return _entry(kind, tree)
 
@@ -75,8 +78,8 @@ def tables(path: Path, key: str) -> list[dict[str, Any]]:
 
 
 def checked(path: Path, kind: type[Model], tree: Mapping[str, Any]) -> Model:
-    """A table of a file as `kind`. Raises `BadFile`."""
-    with named(path):
+    """A table of a file as `kind`. Raises `BadFile`, which says which of them it was."""
+    with named(path, str(tree.get("name") or tree.get("title") or tree.get("file") or "")):
         return _entry(kind, tree)
 
 

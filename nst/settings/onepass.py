@@ -84,6 +84,7 @@ def method(name: str) -> MethodPreset:
     return read(pick("method", name, method_files()), MethodPreset, settings=MethodSettings)
 
 
+@cache
 def method_files() -> Mapping[str, Path]:
     """The file of every method, by name."""
     return {path.stem: path for path in FOLDER.glob("*.toml")}

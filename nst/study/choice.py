@@ -57,8 +57,9 @@ class Comparison(_Choice):
     def read(cls, tree: Mapping[str, Any]) -> Self:
         """Presets may be one text with commas."""
         names = tree.get("presets", ())
-        parts = names.split(",") if isinstance(names, str) else names
-        known = {"presets": tuple(filter(None, parts))} if "presets" in tree else {}
+        if isinstance(names, str):
+            names = tuple(filter(None, names.split(",")))
+        known = {"presets": names} if "presets" in tree else {}
         found = super().read({**tree, **known})
         # What another way would use may be anything in an address.
         unused = {"presets", "vary", "figure"} - {_USED[found.by]}

@@ -1,4 +1,4 @@
-"""The losses against the table of DESIGN, section 3, written out with loops in float64."""
+"""The losses against the formulas of their papers, written out with loops in float64."""
 
 import math
 from itertools import product
@@ -50,7 +50,7 @@ STYLE_ENTRY = {
     "mean": lambda g, a, c, m, n: (g / m - a / n) ** 2 / c**2,
     "paper": lambda g, a, c, m, n: (g / m - a / n) ** 2 / (4 * c**2),
     "channels": lambda g, a, c, m, n: (g / (c * m) - a / (c * n)) ** 2 / c**2,
-    # DESIGN writes (G - A)²; a painting of another size counts as if it had M positions.
+    # (G - A)², where a painting of another size counts as if it had M positions.
     "sum": lambda g, a, c, m, n: (g - a * m / n) ** 2,
 }
 

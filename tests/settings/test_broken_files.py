@@ -30,7 +30,7 @@ CASES = {
 }
 CACHES = (
     *(catalog.get, catalog.all_presets, onepass.method, onepass.all_methods, training._read),
-    *(figures.figures, hub.catalog),
+    *(figures.figures, hub.catalog, catalog.preset_files, onepass.method_files),
 )
 # Figures show presets and checkpoints, by whose names they are found.
 ALSO = {key: {("reproduce", "--list")} for key in ("recipes/quick.toml", "checkpoints.toml")}

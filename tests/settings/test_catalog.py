@@ -1,4 +1,4 @@
-"""The catalogue, against the reports' numbers as `reports/README.md` states them."""
+"""The catalog, against the numbers that the reports print."""
 
 import tomllib
 
