@@ -155,8 +155,8 @@ def test_looking_for_an_earlier_run_does_not_undo_a_click(server):
     session = secrets.token_hex(8)
 
     def buttons():
-        answer = ask(server, number["rest"], ["", None, None, None], session)[-1]
-        return answer["output"]["data"][:2]
+        messages = ask(server, number["rest"], ["", None, None, None], session)
+        return next(m for m in messages if m["msg"] == "process_completed")["output"]["data"][:2]
 
     _, data = a_run(server, 2)
     ask(server, number["prepare"], data, session)
