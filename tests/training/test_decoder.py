@@ -172,8 +172,8 @@ def test_swapped_features_are_learned_too(photos, tmp_path):
     seen = []
     original = nst_train_inverse()._Inverse._swapped
 
-    def noticed(task, features, draw):
-        seen.append((features, original(task, features, draw)))
+    def noticed(task, features, *rest):
+        seen.append((features, original(task, features, *rest)))
         return seen[-1][1]
 
     with pytest.MonkeyPatch.context() as patch:
