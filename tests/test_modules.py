@@ -77,7 +77,8 @@ def watch(event, arguments):
 sys.addaudithook(watch)
 for name in names:
     importlib.import_module(name)
-print(json.dumps([path for path in read if path.startswith(root)]))
+ours = (path for path in read if path.startswith(root) and not path.startswith(sys.prefix))
+print(json.dumps(list(ours)))
 """
 
 
