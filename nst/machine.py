@@ -87,7 +87,7 @@ class Calibration:
         return self.fixed + self.per_pixel * side**2
 
     def times(self, pace: float) -> "Calibration":
-        """Of a machine that takes `pace` times as long."""
+        """The calibration of a machine that takes `pace` times as long."""
         return replace(self, **{name: pace * getattr(self, name) for name in PLAUSIBLE})
 
 
@@ -112,6 +112,16 @@ def nearest(precision: str) -> str:
     """
     pick("precision", precision, PRECISIONS)
     return precision if works(precision) else "float32"
+
+
+def other_precision(wanted: str, taken: str) -> str:
+    """A sentence for results where `taken` is not the `wanted` precision, else nothing."""
+    if wanted == taken:
+        return ""
+    return (
+        f"This machine cannot compute in {wanted}, so {taken} was taken: the picture may differ a "
+        "little from one made in that."
+    )
 
 
 def processors(group: Path = GROUP) -> int:

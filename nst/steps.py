@@ -1,16 +1,13 @@
 """What a run yields: a step with its losses, and at the end the result."""
 
 import math
-import platform
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import PIL
-import torch
 from PIL.Image import Image
 
-from nst import __version__
+from nst.report import RunReport
 
 
 @dataclass(frozen=True)
@@ -53,13 +50,12 @@ def _finite(value: float) -> float | None:
 
 @dataclass(frozen=True)
 class Result:
-    """The finished picture and how it came about. `report` has everything but the pictures."""
+    """The finished picture, how it came about, and the losses of every step."""
 
     picture: Image
     photo: Image
-    report: Mapping[str, Any]
+    report: RunReport
     history: tuple[Losses, ...]
-    warning: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,7 +80,7 @@ class Step:
 
 
 def final_losses(result: Result) -> Losses:
-    """Those of the last step, or none where nothing was minimized."""
+    """The losses of the last step, or none where nothing was minimized."""
     return result.history[-1] if result.history else NO_LOSSES
 
 
@@ -111,13 +107,3 @@ def last(steps: Iterator[Step]) -> Result:
         if step.result:
             return step.result
     raise RuntimeError("the run ended without a result")
-
-
-def versions() -> dict[str, str]:
-    """Of everything that can change a picture."""
-    return {
-        "nst": __version__,
-        "torch": torch.__version__,
-        "pillow": PIL.__version__,
-        "python": platform.python_version(),
-    }

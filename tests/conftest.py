@@ -44,7 +44,7 @@ def outcomes(photo, painting):
     """Two results of a real comparison; the variant between them failed."""
     across = axis("content-layer=conv3_2,conv4_2,conv5_2")
     first, second, third = grid("baseline", [across], 64, {"pyramid.iterations": "2"})
-    second = replace(second, recipe=second.recipe.but({"start.image": "picture"}))
+    second = replace(second, painter=second.painter.but({"start.image": "picture"}))
     *_, end = compare.run(photo, painting, [first, second, third])
     return end.outcomes
 

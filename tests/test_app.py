@@ -101,7 +101,7 @@ def test_a_signal_in_the_middle_of_a_run_ends_in_good_order(tmp_path, number):
         stream = begin_a_run(url)
         assert list((tmp_path / "nst").iterdir())
         process.send_signal(number)
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE) == 0
         said = process.stdout.read()
         stream.close()
     assert "Traceback" not in said
@@ -131,7 +131,7 @@ def test_it_starts_behind_a_proxy_that_does_not_answer(tmp_path):
     with started(tmp_path, http_proxy="http://127.0.0.1:9", no_proxy="") as (process, url):
         assert b"Neural style transfer" in urlopen(url, timeout=60).read()
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE) == 0
 
 
 @pytest.mark.parametrize(
@@ -139,8 +139,9 @@ def test_it_starts_behind_a_proxy_that_does_not_answer(tmp_path):
     [
         ({"GRADIO_TEMP_DIR": "/proc/nst"}, "The temporary folder `/proc/nst/nst` cannot be used"),
         ({"NST_RUNS_PER_ADDRESS": "0"}, "`NST_RUNS_PER_ADDRESS` is `0`"),
+        ({"GRADIO_SERVER_PORT": "abc"}, "`GRADIO_SERVER_PORT` is `abc`: a number from 1"),
     ],
-    ids=["folder", "bound"],
+    ids=["folder", "bound", "port"],
 )
 def test_what_cannot_start_says_why(tmp_path, variables, words):
     status, said = ended(tmp_path, **{"GRADIO_SERVER_PORT": str(free_port()), **variables})

@@ -1,6 +1,7 @@
 import pytest
+from pydantic import BaseModel, Field, ValidationError
 
-from nst.names import Problem, UnknownName, pick, printable, suggest
+from nst.names import Problem, UnknownName, pick, printable, sentence, suggest
 
 
 def test_suggest_offers_the_closest_name():
@@ -54,3 +55,27 @@ def test_an_unknown_name_is_a_value_error():
 def test_control_characters_are_shown_as_escapes(text, shown):
     assert printable(text) == shown
     assert str(Problem(text)) == str(UnknownName(text)) == shown
+
+
+class Numbers(BaseModel):
+    count: int = 0
+    share: float = 0
+    parts: tuple[int, ...] = Field((1,), min_length=1)
+    more: dict[str, int] = {}
+
+
+@pytest.mark.parametrize(
+    ("tree", "words"),
+    [
+        ({"count": "x"}, "`count` is 'x': it must be a whole number."),
+        ({"count": 2.5}, "`count` is 2.5: it must be a whole number."),
+        ({"share": "x"}, "`share` is 'x': it must be a number."),
+        ({"parts": ()}, "`parts` is (): at least 1 would work."),
+        ({"parts": 3}, "`parts` is 3: it must be a list."),
+        ({"more": 3}, "`more` is 3: it must be a table."),
+    ],
+)
+def test_an_error_of_the_library_is_a_sentence_of_ours(tree, words):
+    with pytest.raises(ValidationError) as caught:
+        Numbers.model_validate(tree)
+    assert sentence(caught.value.errors()[0]) == words

@@ -4,7 +4,6 @@ All calls go through `huggingface_hub`, with the user's cache, `HF_ENDPOINT`, `H
 tokens as that library reads them.
 """
 
-import errno
 import json
 import os
 import re
@@ -28,21 +27,15 @@ from huggingface_hub import (
     try_to_load_from_cache,
 )
 from huggingface_hub.errors import (
-    EntryNotFoundError,
-    GatedRepoError,
-    HfHubHTTPError,
     HFValidationError,
     LocalEntryNotFoundError,
-    LocalTokenNotFoundError,
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
 )
 from huggingface_hub.utils import logging, tqdm, validate_repo_id
 from pydantic import BaseModel, ConfigDict
 
 from nst.checkpoints import client
-from nst.checkpoints.layouts import Checkpoint, load_checkpoint
+from nst.checkpoints.failures import sentence
+from nst.checkpoints.files import Checkpoint, load_checkpoint
 from nst.files import BadOutput, whole
 from nst.machine import cache_folder, device
 from nst.names import Problem, UnknownName, pick, suggest
@@ -55,7 +48,6 @@ BUNDLED = ROOT / "checkpoints"
 SUFFIXES = (".safetensors", ".pth", ".pt", ".model", ".onnx")
 MOST_BYTES = 50_000_000  # full-width networks have 7 MB; a larger file is something else
 ANYTHING = "NST_ANY_CHECKPOINT"  # the variable that lets visitors name any repository
-BUNDLED_WORK = "The bundled checkpoints need no network."
 PATIENCE = 10  # seconds for the Hub's first answer
 SPECIFICATION = re.compile(r"([\w.-]+/[\w.-]+)(?::([\w./ -]+))?(?:@([\w./-]+))?")
 
@@ -175,7 +167,7 @@ def _only_file(repository: str, revision: str) -> str:
     except Exception as error:
         files = _cached_files(**at)
         if not files:
-            raise HubProblem(_sentence(error, f"{repository}@{revision}")) from error
+            raise HubProblem(sentence(error, f"{repository}@{revision}")) from error
     fitting = [file for file in files if file.lower().endswith(SUFFIXES)]
     if len(fitting) == 1:
         return fitting[0]
@@ -228,7 +220,7 @@ def _downloaded(entry: Entry, report: Report) -> Path:
     except HubProblem:
         raise
     except Exception as error:
-        raise HubProblem(_sentence(error, entry.place)) from error
+        raise HubProblem(sentence(error, entry.place)) from error
 
 
 def _reporting(report: Report) -> type[tqdm]:
@@ -299,61 +291,6 @@ def _forget(path: Path) -> None:
     target.unlink(missing_ok=True)
 
 
-def _sentence(error: Exception, place: str, advice: str = BUNDLED_WORK) -> str:
-    """Why the Hub did not do it, and what works instead."""
-    return f"{_reason(error, place)} {advice}".strip()
-
-
-def _reason(error: Exception, place: str) -> str:
-    causes = _causes(error)
-    if strange := next((cause for cause in causes if isinstance(cause, client.BadAnswer)), None):
-        return str(strange)
-    statuses = [_status(cause) for cause in causes if isinstance(cause, HfHubHTTPError)]
-    numbers = {getattr(cause, "errno", None) for cause in causes}
-    if isinstance(error, GatedRepoError):
-        return (
-            f"`{place}` is gated: accept its terms on the Hub and set HF_TOKEN to a token that "
-            "may read it."
-        )
-    if isinstance(error, RepositoryNotFoundError) and "Invalid" not in str(error):
-        return f"`{place}` does not exist on the Hub, or is private and needs HF_TOKEN."
-    if 401 in statuses or isinstance(error, RepositoryNotFoundError | LocalTokenNotFoundError):
-        return f"The Hub answered with error 401 for `{place}`: HF_TOKEN must hold a valid token."
-    if isinstance(error, RevisionNotFoundError):
-        return f"`{place}`: the repository has no such revision."
-    if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
-        return f"`{place}`: the repository has no such file."
-    if any(isinstance(cause, OfflineModeIsEnabled) for cause in causes):
-        return f"`{place}` is not in the cache, and HF_HUB_OFFLINE forbids downloads."
-    if numbers & {errno.ENOSPC, errno.EDQUOT}:
-        return f"The disk is full: `{place}` could not be saved."
-    on_disk = any(isinstance(cause, OSError) and cause.filename for cause in causes)
-    if on_disk or numbers & {errno.EROFS, errno.EACCES, errno.EPERM}:
-        return "The Hub's cache folder cannot be written; HF_HOME names another."
-    if status := next(filter(None, statuses), None):
-        return f"The Hub answered with error {status} for `{place}`; try again later."
-    if any(isinstance(cause, OSError) or _is_of_the_wire(cause) for cause in causes):
-        return f"The Hub cannot be reached, or the connection broke, for `{place}`."
-    return f"The Hub cannot be reached for `{place}`: something else answered, a log-in page?"
-
-
-def _status(error: HfHubHTTPError) -> int | None:
-    return getattr(error.response, "status_code", None)
-
-
-def _is_of_the_wire(error: BaseException) -> bool:
-    # The client library has been httpx and httpx2.
-    return type(error).__module__.startswith("httpx")
-
-
-def _causes(error: BaseException | None) -> list[BaseException]:
-    found = []
-    while error is not None:
-        found.append(error)
-        error = error.__cause__ or error.__context__
-    return found
-
-
 @dataclass(frozen=True)
 class Loaded:
     """A checkpoint ready to paint, and where it came from."""
@@ -394,5 +331,5 @@ def upload(folder: Path, repository: str, private: bool) -> str:
         api.create_repo(repository, private=private, exist_ok=True)
         api.upload_folder(repo_id=repository, folder_path=folder)
     except Exception as error:
-        raise HubProblem(_sentence(error, repository, advice="")) from error
+        raise HubProblem(sentence(error, repository, advice="")) from error
     return f"{api.endpoint}/{repository}"

@@ -1,13 +1,13 @@
 """Commands that paint many variants: `python -m nst compare | sweep | reproduce`."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from nst.cli.options import Numbers, Painting, Photo, Yes
 from nst.cli.terminal import (
     BadOutput,
     changed_settings,
@@ -18,37 +18,20 @@ from nst.cli.terminal import (
     progress_bar,
 )
 from nst.engines.estimate import duration
-from nst.engines.painters import find
 from nst.files import whole
 from nst.pictures.images import save_png
 from nst.reports import reproduce as reproduction
 from nst.settings.base import BadSetting
-from nst.settings.catalog import DEFAULT, paintings, photos
+from nst.settings.catalog import DEFAULT_PRESET, paintings, photos
 from nst.study import compare as comparison
+from nst.study.choice import Comparison, Sweep
 from nst.study.compare import Outcome, Progress
-from nst.study.drawings import comparison_sheet, sheet_title, sweep_sheet
 from nst.study.figures import figures
 from nst.study.figures import find as find_figure
 from nst.study.gallery import PAINTING, PHOTO
-from nst.study.knobs import varied_names
+from nst.study.sheets import comparison_sheet, sheet_title, sweep_sheet
 from nst.study.tables import as_csv, as_tree, row, shown
-from nst.study.variants import (
-    SWEEP_SIZE,
-    Variant,
-    axis,
-    grid,
-    of_presets,
-    of_values,
-    refuse_if_too_long,
-    seconds,
-)
-
-Photo = Annotated[str, typer.Argument(help="A picture file, or the name of a bundled photo.")]
-Painting = Annotated[str, typer.Argument(help="A picture file, or a bundled painting's name.")]
-Yes = Annotated[bool, typer.Option("--yes", help="However long it takes.")]
-Report = Annotated[
-    Path | None, typer.Option("--report", help="All numbers: .csv, or .json with the settings.")
-]
+from nst.study.variants import STUDY_SIZE, Variant, refuse_if_too_long, seconds, varied_names
 
 
 @errors_are_sentences
@@ -62,7 +45,9 @@ def compare(
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option(help=f"What `--vary` varies: a preset, method or network; {DEFAULT} if none."),
+        typer.Option(
+            help=f"What `--vary` varies: a preset, method or network; {DEFAULT_PRESET} if none."
+        ),
     ] = None,
     size: Annotated[
         int | None, typer.Option(help="Pixels of the long side, for all; else each preset's own.")
@@ -73,7 +58,7 @@ def compare(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The sheet, a PNG file.")
     ] = None,
-    report: Report = None,
+    report: Numbers = None,
     yes: Yes = False,
 ) -> None:
     """Paint PHOTO and PAINTING with presets, methods or networks and measure the results."""
@@ -81,28 +66,17 @@ def compare(
         raise BadSetting("Give `--presets a,b,c`, or `--vary key=v1,v2` with `--preset`.")
     if vary is None and preset is not None:
         raise BadSetting("`--preset` is what `--vary` varies; `--presets` has names of its own.")
-    if vary is None:
-        names = [name.strip() for name in (presets or "").split(",") if name.strip()]
-        variants, subject = of_presets(names, size), ""
-    else:
-        along = axis(vary)
-        varied = preset or DEFAULT
-        variants, subject = of_values(varied, along, size), f"{find(varied).title}, {along.label}"
-    same = changed_settings(settings or [])
-    variants = [_with(one, same) for one in variants]
+    given = {"presets": presets, "preset": preset, "vary": vary}
+    known = {name: value for name, value in given.items() if value is not None}
+    by = "presets" if vary is None else "values"
+    choice = Comparison.read({"by": by, "size": size, **known})
+    variants = choice.variants(changed_settings(settings or []))
     outcomes = _painted(photo, painting, variants, [(output, ".png")], report, yes)
     if output:
         sources = Path(photo).name, Path(painting).name
-        title = sheet_title(Path(photo).stem, Path(painting).stem, subject)
+        title = sheet_title(Path(photo).stem, Path(painting).stem, choice.subject)
         save_png(comparison_sheet(outcomes, title), output, as_tree(outcomes, *sources))
         console.print(f"{output}", soft_wrap=True)
-
-
-def _with(variant: Variant, changes: Mapping[str, str]) -> Variant:
-    try:
-        return replace(variant, recipe=variant.recipe.but(changes))
-    except BadSetting as error:
-        raise BadSetting(f"{variant.title}: {error}") from None
 
 
 @errors_are_sentences
@@ -118,20 +92,20 @@ def sweep(
     output: Annotated[Path, typer.Option("-o", "--output", help="The grid, a PNG file.")],
     preset: Annotated[
         str, typer.Option(help="What is varied: a preset, method or network.")
-    ] = DEFAULT,
-    size: Annotated[int, typer.Option(help="Pixels of the long side.")] = SWEEP_SIZE,
+    ] = DEFAULT_PRESET,
+    size: Annotated[int, typer.Option(help="Pixels of the long side.")] = STUDY_SIZE,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="For all cells.")
     ] = None,
-    report: Report = None,
+    report: Numbers = None,
     yes: Yes = False,
 ) -> None:
     """Paint a grid over one or two settings of a preset, method or network."""
-    axes = [axis(text) for text in vary]
-    variants = grid(preset, axes, size, changed_settings(settings or []))
+    choice = Sweep.over(vary, preset=preset, size=size)
+    variants = choice.variants(changed_settings(settings or []))
     outcomes = _painted(photo, painting, variants, [(output, ".png")], report, yes)
     tree = as_tree(outcomes, Path(photo).name, Path(painting).name)
-    save_png(sweep_sheet(outcomes, axes, find(preset).title).picture, output, tree)
+    save_png(sweep_sheet(outcomes, choice.axes(), choice.subject).picture, output, tree)
     console.print(f"{output}", soft_wrap=True)
 
 
@@ -144,7 +118,7 @@ def reproduce(
     show: Annotated[bool, typer.Option("--list", help="What there is.")] = False,
     photo: Annotated[str, typer.Option(help="A picture file or a bundled photo.")] = PHOTO,
     painting: Annotated[str, typer.Option(help="A picture file or a bundled one.")] = PAINTING,
-    size: Annotated[int, typer.Option(help="Pixels of the long side.")] = reproduction.SIZE,
+    size: Annotated[int, typer.Option(help="Pixels of the long side.")] = STUDY_SIZE,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="A folder; finished runs in it are kept.")
     ] = None,
@@ -165,7 +139,7 @@ def reproduce(
     if output is None:
         raise BadOutput("Give a folder with `-o`.")
     chosen = [find_figure(name) for name in names or figures()]
-    if publish and (photo, painting, size) != (PHOTO, PAINTING, reproduction.SIZE):
+    if publish and (photo, painting, size) != (PHOTO, PAINTING, STUDY_SIZE):
         raise BadSetting("`--publish` is for the default photo, painting and size.")
     pictures = open_named(photo, photos()), open_named(painting, paintings())
     output.mkdir(parents=True, exist_ok=True)

@@ -4,14 +4,15 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from reprlib import repr as shortened
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import typer
 
 from nst.checkpoints import hub
 from nst.cli import compare, measures, networks, swap, training
+from nst.cli.options import Changes, Output, Photo, Size
 from nst.cli.terminal import (
     BadOutput,
     changed_settings,
@@ -21,18 +22,17 @@ from nst.cli.terminal import (
     open_named,
     progress_bar,
 )
-from nst.engines.estimate import describe, duration, estimate
-from nst.engines.optimize import stylize as run
-from nst.engines.outputs import TimeLapse, fast_summary, method_summary, report, summary
+from nst.engines.estimate import duration
+from nst.engines.outputs import TimeLapse, summary
+from nst.engines.painters import Optimization, Painter, find, repeated
 from nst.files import whole
-from nst.machine import nearest
 from nst.names import pick
 from nst.pictures.images import read_report, save_png, save_time_lapse
 from nst.pictures.limits import OWN_FILE
+from nst.report import RunReport
 from nst.settings.base import BadSetting
-from nst.settings.catalog import DEFAULT, Preset, all_presets, get, paintings, photos
-from nst.settings.onepass import MethodPreset, all_methods
-from nst.settings.recipe import Recipe
+from nst.settings.catalog import DEFAULT_PRESET, all_presets, paintings, photos
+from nst.settings.onepass import all_methods
 from nst.steps import Result, Step, last
 from nst.study import gallery as gallery_module
 
@@ -57,22 +57,27 @@ for command in (
 @app.command()
 @errors_are_sentences
 def stylize(
-    photo: Annotated[str, typer.Argument(help="A picture file, or the name of a bundled photo.")],
-    painting: Annotated[str, typer.Argument(help="A picture file, or a bundled painting's name.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The result, a PNG file.")],
+    photo: Photo,
+    output: Output,
+    painting: Annotated[
+        str | None,
+        typer.Argument(help="A picture file, or a bundled painting's name.", show_default=False),
+    ] = None,
     preset: Annotated[
-        str | None, typer.Option(help=f"See `python -m nst presets`. Default: {DEFAULT}.")
+        str | None,
+        typer.Option(
+            help="One of `python -m nst presets`, a method, or a bundled network. "
+            f"Default: {DEFAULT_PRESET}."
+        ),
     ] = None,
     like: Annotated[
-        Path | None, typer.Option(help="Take the settings of this saved PNG or JSON report.")
+        Path | None,
+        typer.Option(help="Paint as this saved PNG or JSON was painted, whatever painted it."),
     ] = None,
-    size: Annotated[int | None, typer.Option(help="Pixels of the long side.")] = None,
+    size: Size = None,
     iterations: Annotated[int | None, typer.Option(help="Steps of all levels together.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the noise.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any setting, by its dotted name."),
-    ] = None,
+    settings: Changes = None,
     start: Annotated[
         str | None, typer.Option(help="Start from this picture instead of the preset's start.")
     ] = None,
@@ -84,41 +89,35 @@ def stylize(
     ] = None,
 ) -> None:
     """Paint PHOTO in the style of PAINTING."""
-    if preset and like:
+    if preset is not None and like:
         raise BadSetting("Give `--preset` or `--like`, not both.")
-    preset, recipe, precision = _repeated(like) if like else _begun(preset or DEFAULT)
-    recipe = _changed(recipe, size, iterations, seed, settings or [])
-    if start:
-        recipe = recipe.but({"start.image": "picture"})
-    elif recipe.start.image == "picture":
-        raise BadSetting("`start.image` is picture: give the picture with `--start`.")
-    sources = [photo, painting, *([start] if start else [])]
-    check_output(output, ".png", sources)
-    check_output(report_file, ".json", sources)
-    check_output(time_lapse, ".webp", sources)
-    pictures = open_named(photo, photos()), open_named(painting, paintings())
-    first = open_named(start, photos()) if start else None
-    foreseen = estimate(
-        recipe, pictures[0].size, pictures[1].size, precision and nearest(precision)
-    )
-    console.print(f"{preset}: {describe(foreseen)}")
-    lapse = TimeLapse(recipe)
-    result = _watch(
-        run(*pictures, recipe, start=first, precision=precision),
-        preset,
-        lapse.see if time_lapse else lambda step: None,
-    )
-    kept = report(result, preset, _label(photo), _label(painting))
-    save_png(result.picture, output, kept)
-    if report_file:
-        with whole(report_file) as new:
-            new.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    if time_lapse:
+    name, painter = _repeated(like) if like else _begun(preset)
+    options = {"size": size, "seed": seed if isinstance(painter, Optimization) else None}
+    given = {key: value for key, value in options.items() if value is not None}
+    painter = painter.but({**changed_settings(settings or []), **given})
+    lapse = None
+    if isinstance(painter, Optimization):
+        painter = _optimization(painter, iterations, start)
+        lapse = TimeLapse(painter.settings.iterations) if time_lapse else None
+    else:
+        own = {"--iterations": iterations, "--seed": seed, "--start": start}
+        _refuse(name, own | {"--time-lapse": time_lapse})
+    _check_painting(name, painter, painting)
+    sources = [source for source in (photo, painting, start) if source is not None]
+    for path, suffix in ((output, ".png"), (report_file, ".json"), (time_lapse, ".webp")):
+        check_output(path, suffix, sources)
+    content = open_named(photo, photos())
+    style = content if painting is None else open_named(painting, paintings())
+    console.print(f"{name}: {painter.described(content.size, style.size)}")
+    result = _watch(painter.paint(content, style), name, lapse.see if lapse else lambda step: None)
+    report = painter.signed(result.report, name, Path(photo).name, Path(painting or "").name)
+    _save(result, report, output, report_file)
+    if lapse and time_lapse:
         lapse.add(result.picture)
         save_time_lapse(lapse.frames, time_lapse)
-    if result.warning:
-        console.print(result.warning, style="yellow", soft_wrap=True)
-    console.print(f"{output}: {summary(kept)}", soft_wrap=True)
+    if report.warning:
+        console.print(report.warning, style="yellow", soft_wrap=True)
+    console.print(f"{output}: {summary(report)}", soft_wrap=True)
 
 
 @app.command()
@@ -146,76 +145,63 @@ def gallery(
     """Render presets/gallery: every preset, method and bundled checkpoint on one photo."""
     if not os.access(output if output.exists() else output.parent, os.W_OK):
         raise BadOutput(f"`{output}` cannot be written. Choose another folder.")
-    known = {**hub.styles(), **all_methods(), **all_presets()}
-    chosen = [pick("preset, method or checkpoint", name, known) for name in names or known]
-    for entry in [entry for entry in chosen if isinstance(entry, hub.Entry)]:
-        console.print(fast_summary(gallery_module.render_instant(entry, output).report))
-    for method in [method for method in chosen if isinstance(method, MethodPreset)]:
-        rendered = gallery_module.render_method(method, output).report
-        console.print(method_summary({"method": method.name, **rendered}))
-    for preset in [preset for preset in chosen if isinstance(preset, Preset)]:
-        result = last(_shown(gallery_module.render(preset, output), preset.name))
-        console.print(f"{preset.name}: {summary(result.report)}")
+    known = [*hub.styles(), *all_methods(), *all_presets()]
+    for name in names or known:
+        pick("preset, method or checkpoint", name, dict.fromkeys(known))
+    for name in names or known:
+        report = last(_shown(gallery_module.render(name, output), name)).report
+        own = f"{name}: " if report.iterations else ""
+        console.print(f"{own}{summary(report)}")
 
 
-class Plan(NamedTuple):
-    """What to paint: the preset's name, the settings, and the precision of a result to repeat."""
-
-    preset: str
-    recipe: Recipe
-    precision: str | None = None
-
-
-def _begun(preset: str) -> Plan:
-    """From a preset. Raises `UnknownName`."""
-    return Plan(preset, get(preset).recipe)
+def _save(result: Result, report: RunReport, output: Path, report_file: Path | None) -> None:
+    """Writes the picture with its report inside, and beside it if asked."""
+    tree = report.as_dict()
+    save_png(result.picture, output, tree)
+    if report_file:
+        with whole(report_file) as new:
+            new.write_text(json.dumps(tree, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
-def _repeated(path: Path) -> Plan:
-    """From a saved picture or report, which may hold anything. Raises `Problem`."""
-    model = read_report(path, OWN_FILE)
-    if "method" in model:
-        method = _word(model, "method", path)
-        pick("method", method, all_methods())
-        raise BadSetting(
-            f"`{path}` was painted in one pass: use `python -m nst swap --method {method}` with "
-            "the settings in the file."
+def _begun(preset: str | None) -> tuple[str, Painter]:
+    """Name and painter of a preset, a method or a bundled network. Raises `UnknownName`."""
+    name = DEFAULT_PRESET if preset is None else preset
+    return name, find(name).painter
+
+
+def _repeated(path: Path) -> tuple[str, Painter]:
+    """Name and painter of a saved picture or report, which may hold anything. Raises `Problem`."""
+    report = read_report(path, OWN_FILE)
+    own = report.checkpoint.name if report.checkpoint else report.method
+    return report.preset or own or DEFAULT_PRESET, repeated(report)
+
+
+def _optimization(painter: Optimization, iterations: int | None, start: str | None) -> Optimization:
+    """The painter with what only optimizations have. Raises `Problem`."""
+    if start is not None:
+        painter = replace(
+            painter.but({"start.image": "picture"}), start=open_named(start, photos())
         )
-    if "checkpoint" in model:
-        source = _word(model["checkpoint"], "from", path)
-        raise BadSetting(
-            f"`{path}` was painted in one pass: use `python -m nst fast` with the checkpoint "
-            f"{source} and the settings in the file."
-        )
-    recipe = Recipe.read(model["settings"])
-    preset = _word(model, "preset", path) if "preset" in model else DEFAULT
-    precision = _word(model, "precision", path) if "precision" in model else None
-    return Plan(preset, recipe, precision)
+    elif painter.settings.start.image == "picture":
+        raise BadSetting("`start.image` is picture: give the picture with `--start`.")
+    if iterations is None:
+        return painter
+    return replace(painter, settings=painter.settings.with_iterations(iterations))
 
 
-def _word(tree: object, key: str, path: Path) -> str:
-    """The text under a key of a report. Raises `BadSetting` if there is none to print."""
-    found = tree.get(key) if isinstance(tree, Mapping) else None
-    if not isinstance(found, str) or not found.isprintable():
-        raise BadSetting(f"`{key}` in `{path}` is {shortened(found)}; it must be a name.")
-    return found
+def _check_painting(name: str, painter: Painter, painting: str | None) -> None:
+    """Raises `BadSetting` where one is missing, or is given to what has learned another."""
+    if painting is None and painter.needs_painting:
+        raise BadSetting("Give a painting after the photo: a picture file, or a bundled one.")
+    if painting is not None and not painter.needs_painting:
+        raise BadSetting(f"{name} has learned its own painting: leave out `{painting}`.")
 
 
-def _changed(
-    recipe: Recipe,
-    size: int | None,
-    iterations: int | None,
-    seed: int | None,
-    settings: list[str],
-) -> Recipe:
-    changes: dict[str, object] = {**changed_settings(settings)}
-    changes |= {k: v for k, v in (("size", size), ("seed", seed)) if v is not None}
-    recipe = recipe.but(changes)
-    return recipe.with_iterations(iterations) if iterations is not None else recipe
-
-
-def _label(source: str) -> str:
-    return Path(source).name
+def _refuse(name: str, options: Mapping[str, object]) -> None:
+    """Raises `BadSetting` for the first option that was given."""
+    for option, value in options.items():
+        if value is not None:
+            raise BadSetting(f"`{option}` is for presets; {name} paints in one pass.")
 
 
 def _watch(steps: Iterator[Step], title: str, see: Callable[[Step], None]) -> Result:
@@ -238,6 +224,7 @@ def _shown(steps: Iterator[Step], title: str) -> Iterator[Step]:
     with progress_bar() as progress:
         bar = progress.add_task(title, total=1, status="")
         for step in steps:
-            status = f"loss {step.losses.total:.3g}, {duration(step.seconds_left)} left"
+            loss = f"loss {step.losses.total:.3g}, " if step.losses.terms else ""
+            status = f"{loss}{duration(step.seconds_left)} left"
             progress.update(bar, completed=step.index, total=step.total, status=status)
             yield step

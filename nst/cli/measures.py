@@ -1,10 +1,9 @@
 """The command that measures a result: `python -m nst score`."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from PIL.Image import Image
@@ -13,13 +12,17 @@ from rich.table import Table
 
 from nst.checkpoints import hub
 from nst.cli.terminal import console, errors_are_sentences, open_named
+from nst.engines.painters import TrainedNetwork
 from nst.machine import prepare
 from nst.names import Problem, pick
+from nst.nn.decoders import NETWORK
 from nst.nn.vgg import NETWORKS
-from nst.pictures.images import WORKING_SIDE, BadPicture, fit, open_picture, read_report
+from nst.pictures.images import WORKING_SIDE, fit, open_picture, read_report
 from nst.pictures.limits import OWN_FILE
 from nst.settings.catalog import paintings, photos
-from nst.study.measures import MEASURES, OTHER, Judge, Measures, measuring_network
+from nst.settings.onepass import TrainedSettings
+from nst.study.judge import OTHER, Judge, measuring_network
+from nst.study.measures import MEASURES, Measures
 
 FALLBACK = "vgg16"  # most presets paint with the other one
 
@@ -80,12 +83,9 @@ def _check_shape(result: Image, photo: Image, name: str) -> None:
 
 def _network_for(result: Path) -> str:
     """The network to measure with, by the report inside the result."""
-    try:
-        painter = _painter(read_report(result, OWN_FILE))
-    except BadPicture:
-        painter = None
-    if painter and painter in OTHER:
-        return measuring_network(painter)
+    painted_with = _backbone(result)
+    if painted_with in OTHER:
+        return measuring_network(painted_with)
     console.print(
         f"`{result.name}` does not say which network painted it; {FALLBACK} measures. "
         f"If it was painted with that one, use `--network {measuring_network(FALLBACK)}`.",
@@ -95,16 +95,18 @@ def _network_for(result: Path) -> str:
     return FALLBACK
 
 
-def _painter(report: Mapping[str, Any]) -> str | None:
-    """The backbone of a run, or of the training of a bundled checkpoint."""
-    try:  # a report may be anything that has settings
-        if "checkpoint" not in report:
-            return str(report["settings"]["backbone"]["network"])
-        entry = hub.bundled()[report["checkpoint"]["name"]]
-        notes = hub.load(entry).checkpoint.notes
-        return str(notes["training"]["settings"]["backbone"]["network"])
-    except (KeyError, TypeError, Problem):
-        return None
+def _backbone(result: Path) -> str:
+    """The network that painted or taught; empty where the result does not say, or needs the Hub."""
+    try:
+        report = read_report(result, OWN_FILE)
+        if report.engine == "any painting":
+            return NETWORK
+        if report.checkpoint is None:
+            return str(report.settings["backbone"]["network"])
+        settings = TrainedSettings()
+        return TrainedNetwork(settings, hub.bundled()[report.checkpoint.name].name).backbone()
+    except (KeyError, TypeError, Problem):  # a report may hold anything
+        return ""
 
 
 def _table(measures: Measures, network: str) -> Table:

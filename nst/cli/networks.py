@@ -9,9 +9,9 @@ from typing import Annotated
 
 import torch
 import typer
-from pydantic import ValidationError
 
 from nst.checkpoints import hub
+from nst.cli.options import KeepColors
 from nst.cli.terminal import (
     BadOutput,
     check_output,
@@ -19,16 +19,15 @@ from nst.cli.terminal import (
     errors_are_sentences,
     progress_bar,
 )
-from nst.engines.trained import FastSettings, stylize
+from nst.engines.painters import TrainedNetwork
+from nst.engines.trained import stylize
 from nst.machine import calibration, device, prepare, processors
 from nst.pictures.images import BadPicture, open_picture, picture_files, save_png
 from nst.pictures.limits import OWN_FILE
-from nst.settings.base import BadSetting
 from nst.settings.catalog import photos
+from nst.settings.onepass import LARGEST_TRAINED, TrainedSettings
 from nst.steps import last
 from nst.training import card
-
-LARGEST_SIDE = 16384  # of a result; networks take any size
 
 
 def load(text: str) -> hub.Loaded:
@@ -64,27 +63,26 @@ def fast(
         int | None, typer.Option(help="Long side; 512 to 1024 suits the strokes.")
     ] = None,
     strength: Annotated[float, typer.Option(help="0: the photo, 1: full style.")] = 1.0,
-    keep_colors: Annotated[bool, typer.Option("--keep-colors", help="Of the photo.")] = False,
+    keep_colors: KeepColors = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite.")] = False,
 ) -> None:
     """Paint photos in one pass with a trained network."""
-    try:
-        settings = FastSettings(size=size, strength=strength, keep_colors=keep_colors)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise BadSetting(f"`--{first['loc'][0]}`: {first['msg']}.") from None
+    given = {"size": size, "strength": strength, "keep_colors": keep_colors}
+    settings = TrainedSettings.read(given)
     sources = list(_sources(photos_given))
     targets = _targets(sources, output, force)
     name = next(iter(hub.bundled())) if checkpoint is None else checkpoint
     loaded = load(name)
+    painter = TrainedNetwork(settings, loaded.entry.name)
 
     def paint(source: Path, target: Path) -> str:
         try:
-            photo = open_picture(source, longest=LARGEST_SIDE, limits=OWN_FILE)
+            photo = open_picture(source, longest=LARGEST_TRAINED, limits=OWN_FILE)
         except BadPicture as error:
             return str(error)
         result = last(stylize(photo, loaded, settings))
-        save_png(result.picture, target, {"photo": source.name, **result.report})
+        report = painter.signed(result.report, loaded.entry.name, source.name, "")
+        save_png(result.picture, target, report.as_dict())
         return ""
 
     workers = min(len(sources), processors()) if device().type == "cpu" else 1
@@ -107,6 +105,10 @@ def fast(
 
 def _sources(given: list[str]) -> Iterator[Path]:
     for text in given:
+        if not text.strip():
+            raise BadPicture(
+                "The name of a photo is empty. A file, a folder or a bundled one works."
+            )
         path = Path(text)
         if path.is_dir():
             inside = picture_files(path, "*")
@@ -122,6 +124,8 @@ def _targets(sources: list[Path], output: Path, force: bool) -> list[Path]:
     if len(sources) == 1 and output.suffix.lower() == ".png":
         check_output(output, ".png", [str(sources[0])])
         targets = [output]
+    elif output.suffix.lower() == ".png":
+        raise BadOutput(f"`{output}` is one file for {len(sources)} photos. Name a folder.")
     elif output.suffix:
         raise BadOutput(f"`{output}` is no folder, and a single result must end with .png.")
     elif any(output.resolve() == source.parent.resolve() for source in sources):

@@ -1,30 +1,31 @@
 """The command for any painting in one pass: `python -m nst swap`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nst.cli.terminal import (
-    check_output,
-    console,
-    errors_are_sentences,
-    open_named,
-)
-from nst.engines.anypainting import Style, stylize
-from nst.engines.outputs import method_summary
+from nst.cli.options import KeepColors, Output, Painting, Photo, Size
+from nst.cli.terminal import check_output, console, errors_are_sentences, open_named
+from nst.engines.anypainting import Style
+from nst.engines.outputs import summary
+from nst.engines.painters import AnyPainting
+from nst.nn.transforms import TRANSFORMS
 from nst.pictures.images import save_png
 from nst.settings.base import BadSetting
 from nst.settings.catalog import paintings, photos
 from nst.settings.onepass import all_methods, method
 from nst.steps import last
 
+PATCHES = "swap."  # before the names of settings that only a search for patches heeds
+
 
 @errors_are_sentences
 def swap(
-    photo: Annotated[str, typer.Argument(help="A picture file, or the name of a bundled photo.")],
-    painting: Annotated[str, typer.Argument(help="A picture file, or a bundled painting's name.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The result, a PNG file.")],
+    photo: Photo,
+    painting: Painting,
+    output: Output,
     name: Annotated[
         str | None,
         typer.Option(
@@ -44,18 +45,18 @@ def swap(
     strength: Annotated[
         float | None, typer.Option(help="0: the photo's own features, 1: full style.")
     ] = None,
-    size: Annotated[int | None, typer.Option(help="Pixels of the long side.")] = None,
+    size: Size = None,
     stroke: Annotated[
         float | None, typer.Option(help="Long side of the painting relative to the photo's.")
     ] = None,
-    keep_colors: Annotated[bool, typer.Option("--keep-colors", help="Of the photo.")] = False,
+    keep_colors: KeepColors = False,
     mix: Annotated[
         list[str] | None,
         typer.Option(metavar="PAINTING=WEIGHT", help="Another painting; the first one has 1."),
     ] = None,
 ) -> None:
     """Paint PHOTO like any PAINTING in one pass, with no training."""
-    given = {
+    options = {
         "swap.patch": patch,
         "swap.stride": stride,
         "swap.balance": balance,
@@ -64,32 +65,33 @@ def swap(
         "stroke": stroke,
         "keep_colors": keep_colors or None,
     }
+    given = {key: value for key, value in options.items() if value is not None}
     chosen = next(iter(all_methods().values())) if name is None else method(name)
-    patches = {"--patch": patch, "--stride": stride, "--balance": balance}
-    unused = [option for option, value in patches.items() if value is not None]
-    if unused and chosen.settings.method != "style-swap":
-        raise BadSetting(f"`{unused[0]}` is for style swap; {chosen.title} has no patches.")
-    settings = chosen.settings.but({key: v for key, v in given.items() if v is not None})
-    others = _mixed(mix or [])
-    sources = [photo, painting, *(name for name, _ in others)]
-    check_output(output, ".png", sources)
-    styles = [Style(open_named(painting, paintings()))]
-    styles += [Style(open_named(other, paintings()), weight) for other, weight in others]
-    result = last(stylize(open_named(photo, photos()), styles, settings))
-    labels = [Path(source).name for source in sources[1:]]
-    report = {
-        "method": chosen.name,
-        "photo": Path(photo).name,
-        "painting": labels[0],
-        "paintings": labels,
-        **result.report,
-    }
-    save_png(result.picture, output, report)
-    console.print(f"{output}: {method_summary(report)}", soft_wrap=True)
+    if not TRANSFORMS[chosen.settings.method].searches:
+        _refuse_patches(given, chosen.title)
+    settings = chosen.settings.but(given)
+    others = _weighted(mix or [])
+    check_output(output, ".png", [photo, painting, *(other for other, _ in others)])
+    styles = (
+        Style(open_named(other, paintings()), weight, Path(other).name) for other, weight in others
+    )
+    painter = AnyPainting(settings, others=tuple(styles))
+    result = last(painter.paint(open_named(photo, photos()), open_named(painting, paintings())))
+    report = painter.signed(result.report, chosen.name, Path(photo).name, Path(painting).name)
+    save_png(result.picture, output, report.as_dict())
+    console.print(f"{output}: {summary(report)}", soft_wrap=True)
 
 
-def _mixed(texts: list[str]) -> list[tuple[str, float]]:
-    """Paintings and weights. Raises `BadSetting`."""
+def _refuse_patches(given: Mapping[str, object], title: str) -> None:
+    """Raises `BadSetting` for the first setting of patches."""
+    for key in given:
+        if key.startswith(PATCHES):
+            option = f"--{key.removeprefix(PATCHES)}"
+            raise BadSetting(f"`{option}` is for style swap; {title} has no patches.", key)
+
+
+def _weighted(texts: list[str]) -> list[tuple[str, float]]:
+    """Paintings and their weights. Raises `BadSetting`."""
     found = []
     for text in texts:
         name, _, weight = text.rpartition("=")

@@ -56,11 +56,13 @@ def open_named(source: str, bundled: Mapping[str, Credit]) -> Image:
 
 
 def check_output(path: Path | None, suffix: str, sources: list[str]) -> None:
-    """Before the run, not after it. Raises `BadOutput`."""
+    """Looks at an output before the run, not after it. Raises `BadOutput`."""
     if path is None:
         return
     if path.suffix.lower() != suffix:
         raise BadOutput(f"`{path}` must end with {suffix}.")
+    if path.parent.is_file():
+        raise BadOutput(f"`{path.parent}` is a file, not a folder. Choose another.")
     if not path.parent.is_dir():
         raise BadOutput(f"The folder `{path.parent}` does not exist. Make it first.")
     check_writable(path)

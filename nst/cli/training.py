@@ -13,8 +13,9 @@ from typing import Annotated, Any
 import typer
 from PIL.Image import Image
 
-from nst.checkpoints.layouts import NOTHING, load_checkpoint, save_checkpoint, trained_before
+from nst.checkpoints.files import NOTHING, load_checkpoint, save_checkpoint, trained_before
 from nst.cli.networks import load
+from nst.cli.options import Changes, Painting, PhotoFolder, Restart, Resume, Weights
 from nst.cli.terminal import (
     BadOutput,
     changed_settings,
@@ -32,8 +33,8 @@ from nst.nn.decoders import load_decoder, save_decoder
 from nst.pictures.images import save_picture
 from nst.settings.catalog import paintings
 from nst.settings.training import (
-    DEFAULT,
-    INVERSE,
+    DEFAULT_INVERSE,
+    DEFAULT_TRAINING,
     InverseRecipe,
     TrainingRecipe,
     inverse_training,
@@ -41,8 +42,10 @@ from nst.settings.training import (
 )
 from nst.training import card
 from nst.training.decoder import train_inverse as run_inverse
-from nst.training.loop import Fleet, Photos, TrainingStep, find_photos, fleet
+from nst.training.fleet import Fleet, joined
+from nst.training.loop import TrainingStep
 from nst.training.network import train as run
+from nst.training.photos import Photos, find_photos
 
 SAVE_SECONDS = 120  # between two saved states
 LOG_STRIDE = 10  # steps between two lines of the log
@@ -50,23 +53,18 @@ LOG_STRIDE = 10  # steps between two lines of the log
 
 @errors_are_sentences
 def train(
-    painting: Annotated[str, typer.Argument(help="A picture file, or a bundled painting's name.")],
-    folder: Annotated[Path, typer.Option("--photos", help="A folder of photos to learn on.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The weights, .safetensors.")],
+    painting: Painting,
+    folder: PhotoFolder,
+    output: Weights,
     recipe_name: Annotated[
         str, typer.Option("--recipe", help="A file in presets/training, without .toml.")
-    ] = DEFAULT,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any setting, by its dotted name."),
-    ] = None,
+    ] = DEFAULT_TRAINING,
+    settings: Changes = None,
     start: Annotated[
         str | None, typer.Option("--from", help="Begin with the weights of this checkpoint.")
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the state saved beside the output.")
-    ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite an earlier training.")] = False,
+    resume: Resume = False,
+    force: Restart = False,
 ) -> None:
     """Train a network to paint like PAINTING.
 
@@ -84,40 +82,35 @@ def train(
     picture = open_named(painting, paintings())
     begin = load(start).checkpoint if start else None
     found = find_photos(folder)
-    with fleet(device()) as crew:
-        if crew.leads:
+    with joined(device()) as fleet:
+        if fleet.leads:
             _count(found)
         begun = _begun(recipe_name, earlier, begin.notes if begin else None)
         notes = {"style": Path(painting).stem, **begun}
         network = begin.network if begin else None
-        steps = run(picture, found, recipe, crew, start=network, state=state if resume else None)
+        steps = run(picture, found, recipe, fleet, start=network, state=state if resume else None)
         with closing(steps):
-            _follow(steps, crew, output, _Keeper(output, notes, save_checkpoint, card.samples))
+            _follow(steps, fleet, output, _Keeper(output, notes, save_checkpoint, card.samples))
 
 
 @errors_are_sentences
 def train_inverse(
-    folder: Annotated[Path, typer.Option("--photos", help="A folder of photos to learn on.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The weights, .safetensors.")],
+    folder: PhotoFolder,
+    output: Weights,
     paintings_folder: Annotated[
         Path | None,
         typer.Option("--paintings", help="A folder of paintings to swap photos' patches with."),
     ] = None,
     recipe_name: Annotated[
         str, typer.Option("--recipe", help="A file in presets/training/inverse, without .toml.")
-    ] = INVERSE,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any setting, by its dotted name."),
-    ] = None,
+    ] = DEFAULT_INVERSE,
+    settings: Changes = None,
     start: Annotated[
         Path | None,
         typer.Option("--from", help="Begin with this decoder, of the same or a shallower layer."),
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the state saved beside the output.")
-    ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite an earlier training.")] = False,
+    resume: Resume = False,
+    force: Restart = False,
 ) -> None:
     """Train a decoder: the network that turns features back into a picture.
 
@@ -133,11 +126,11 @@ def train_inverse(
     begin = load_decoder(start) if start else None
     found = find_photos(folder)
     others = find_photos(paintings_folder) if paintings_folder else None
-    with fleet(device()) as crew:
-        if crew.leads:
+    with joined(device()) as fleet:
+        if fleet.leads:
             _count(found)
         steps = run_inverse(
-            *(found, recipe, crew),
+            *(found, recipe, fleet),
             paintings=others,
             start=begin.decoder if begin else None,
             state=state if resume else None,
@@ -146,7 +139,7 @@ def train_inverse(
         begun = _begun(recipe_name, earlier, begin.notes if begin else None)
         notes = {"paintings": count, **begun}
         with closing(steps):
-            _follow(steps, crew, output, _Keeper(output, notes, save_decoder, card.round_trips))
+            _follow(steps, fleet, output, _Keeper(output, notes, save_decoder, card.round_trips))
 
 
 def _begun(
@@ -206,15 +199,15 @@ class _Keeper:
 
 
 def _follow(
-    steps: Iterator[TrainingStep], crew: Fleet, output: Path, keep: Callable[[TrainingStep], None]
+    steps: Iterator[TrainingStep], fleet: Fleet, output: Path, keep: Callable[[TrainingStep], None]
 ) -> None:
     """Runs the steps; keeps the state from time to time, at the end and at Ctrl-C."""
     saved, log = 0.0, output.with_suffix(".csv")
-    with progress_bar(disable=not crew.leads) as progress, _control_c() as stop:
+    with progress_bar(disable=not fleet.leads) as progress, _control_c() as stop:
         bar = progress.add_task(output.stem, total=1, status="")
         for step in steps:
-            ends = step.index == step.total or crew.any(stop.is_set())
-            if crew.leads:
+            ends = step.index == step.total or fleet.any(stop.is_set())
+            if fleet.leads:
                 status = f"{loss_line(step.losses)}, {duration(step.seconds_left)} left"
                 progress.update(bar, completed=step.index, total=step.total, status=status)
                 if not saved:
@@ -229,9 +222,9 @@ def _follow(
                         console.print(f"{step.index}/{step.total}: {status}", soft_wrap=True)
             if ends:
                 break
-    if crew.leads and step.index < step.total:
+    if fleet.leads and step.index < step.total:
         console.print(f"Stopped at step {step.index}; `--resume` goes on.")
-    elif crew.leads:
+    elif fleet.leads:
         took = duration(step.seconds)
         console.print(f"{output}: {step.total} steps in {took}", soft_wrap=True)
 

@@ -8,7 +8,7 @@ features at each layer.
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,18 +16,27 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from nst.checkpoints.layouts import training_cost
+from nst.checkpoints.files import training_cost
 from nst.engines.estimate import TooLarge
-from nst.machine import PRECISIONS, calibration, device, free_memory, prepare, release
+from nst.machine import (
+    PRECISIONS,
+    calibration,
+    device,
+    free_memory,
+    nearest,
+    other_precision,
+    prepare,
+    release,
+)
 from nst.names import Problem
 from nst.nn.decoders import bundled, encoder
-from nst.nn.moments import adain, wct
-from nst.nn.style_swap import Patches, swapped
+from nst.nn.transforms import TRANSFORMS
 from nst.nn.vgg import Backbone
 from nst.pictures.color import with_colors_of
 from nst.pictures.images import fit, resized, to_picture, to_tensor
+from nst.report import RunReport, versions
 from nst.settings.onepass import MOST_PAINTINGS, MethodSettings
-from nst.steps import Result, Step, at_once, versions
+from nst.steps import Result, Step, at_once
 
 GRID = 8  # pixels for a position of the deepest layer that is decoded
 FRAME = 48  # pixels: conv4_1 sees 34 to each side
@@ -38,33 +47,31 @@ class BadMixture(Problem):
     """Paintings or weights that cannot be mixed; the message says why."""
 
 
-Transform = Callable[[Tensor, Tensor, Patches], Tensor]
-TRANSFORMS: Mapping[str, Transform] = {
-    "style-swap": swapped,
-    "adain": lambda content, style, _: adain(content, style),
-    "wct": lambda content, style, _: wct(content, style),
-}
-
-
 @dataclass(frozen=True)
 class Style:
-    """A painting and its weight in a mixture, above 0."""
+    """A painting, its weight in a mixture, above 0, and its name for reports."""
 
     painting: Image.Image
     weight: float = 1.0
+    name: str = ""
 
 
 def stylize(
-    photo: Image.Image, styles: Sequence[Style], settings: MethodSettings
+    photo: Image.Image,
+    styles: Sequence[Style],
+    settings: MethodSettings,
+    precision: str | None = None,
 ) -> Iterator[Step]:
     """Paint `photo` like one painting, or like a mixture. The only step carries the result.
 
-    The same pictures, settings, precision and machine give the same result, bit for bit. Raises
+    The same pictures, settings, precision and machine give the same result, bit for bit;
+    `precision` is that of `optimize.stylize`. Raises
     `BadMixture`, `TooLarge` for the memory, and `TooSmall` where a picture has no patch to swap.
     """
     _check(styles)
     prepare()
-    precision = calibration().precision
+    wanted = precision or calibration().precision
+    precision = nearest(wanted)
     _load(settings, PRECISIONS[precision])
     began = time.perf_counter()
     photo = resized(photo, fit(photo.size, settings.size))
@@ -73,16 +80,18 @@ def stylize(
         picture = with_colors_of(photo, picture)
     seconds = time.perf_counter() - began
     release()
-    report = {
-        "settings": settings.model_dump(),
-        "weights": [style.weight for style in styles],
-        "training": _training(settings),
-        "size": list(picture.size),
-        "seconds": round(seconds, 3),
-        "precision": precision,
-        "device": str(device()),
-        "versions": versions(),
-    }
+    report = RunReport(
+        engine="any painting",
+        settings=settings.model_dump(),
+        weights=tuple(style.weight for style in styles),
+        training=_training(settings),
+        size=picture.size,
+        seconds=round(seconds, 3),
+        precision=precision,
+        device=str(device()),
+        warning=other_precision(wanted, precision),
+        versions=versions(),
+    )
     yield at_once(Result(picture, photo, report, ()), seconds)
 
 
@@ -117,7 +126,7 @@ def painted(
     dtype: torch.dtype,
 ) -> Image.Image:
     """The photo in the style of the paintings, at exactly its size. Raises `TooLarge`."""
-    transform, place = TRANSFORMS[settings.method], device()
+    transform, place = TRANSFORMS[settings.method].change, device()
     side = round(max(photo.size) * settings.stroke)
     sizes = [fit(style.painting.size, side) for style in styles]
     _refuse_if_too_large(settings, photo.size, sizes, dtype)

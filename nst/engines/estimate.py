@@ -31,12 +31,12 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
-        """Of the whole run."""
+        """Seconds of the whole run."""
         return self.preparation + self._of_steps(0, self.iterations)
 
     @property
     def iterations(self) -> int:
-        """Of all levels."""
+        """Steps of all levels."""
         return sum(iterations for iterations, _ in self.levels)
 
     def seconds_left(self, done: int, elapsed: float) -> float:
@@ -65,7 +65,7 @@ def estimate(
     precision: str | None = None,
     machine: Calibration | None = None,
 ) -> Estimate:
-    """Of a run on pictures of these sizes (width, height), by default on this machine."""
+    """What a run takes on pictures of these sizes (width, height), by default on this machine."""
     machine = machine or calibration()
     precision = precision or machine.precision
     slope = machine.per_pixel if precision == machine.precision else machine.float32_per_pixel

@@ -105,7 +105,7 @@ class Objective:
     def of(
         cls, painting: Image, recipe: TrainingRecipe, device: torch.device, dtype: torch.dtype
     ) -> Self:
-        """With the statistics of the painting at `style.scale` times the crops' side."""
+        """The statistics of the painting at `style.scale` times the crops' side."""
         backbone = Backbone(**recipe.backbone.model_dump(), dtype=dtype, device=device)
         side = recipe.data.side
         if recipe.style.fit == "crop":

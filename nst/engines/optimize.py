@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from nst.engines.estimate import estimate, refuse_if_too_large
 from nst.engines.objective import Targets, total, variation
+from nst.engines.optimizers import learning_rate, optimizer
 from nst.machine import (
     PRECISIONS,
     PROBE_SIDES,
@@ -25,6 +26,7 @@ from nst.machine import (
     clock,
     device,
     nearest,
+    other_precision,
     prepare,
     release,
 )
@@ -32,9 +34,10 @@ from nst.nn.losses import STYLE_LOSSES
 from nst.nn.style_swap import swapped
 from nst.nn.vgg import MEAN_RGB, Backbone
 from nst.pictures.images import cropped, fit, resized, to_picture, to_tensor
+from nst.report import RunReport, versions
 from nst.settings.base import BadSetting
-from nst.settings.recipe import OptimizerSettings, Recipe
-from nst.steps import Losses, Result, Step, versions
+from nst.settings.recipe import Recipe
+from nst.steps import Losses, Result, Step
 
 DIVERGED = 100.0  # times the least loss of a level …
 PATIENCE = 50  # … for more steps in a row than this, or at the level's end
@@ -76,7 +79,7 @@ def stylize(
     overflow ends early with the last good picture and a warning in its result.
     """
     if recipe.start.image == "picture" and start is None:
-        raise BadSetting("`start.image` is picture, but no start picture was given.")
+        raise BadSetting("`start.image` is picture, but no start picture was given.", "start.image")
     prepare()
     wanted = precision or calibration().precision
     refuse_if_too_large(recipe, photo.size, painting.size, nearest(wanted))
@@ -120,7 +123,7 @@ class _Run:
         self.photo, self.painting, self.recipe, self.start = photo, painting, recipe, start
         self.memory = {} if memory is None else memory
         self.precision = nearest(precision)
-        self.note = _other_precision(precision, self.precision)
+        self.note = other_precision(precision, self.precision)
         self.device = device()
         self.backbone = Backbone(
             **recipe.backbone.model_dump(), dtype=PRECISIONS[self.precision], device=self.device
@@ -238,15 +241,15 @@ class _Run:
         settings = self.recipe.optimizer
         targets = self.targets(level)
         variable = image.clone().requires_grad_()
-        optimizer = _optimizer(settings, variable)
+        moving = optimizer(settings, variable)
         best, least, worse = image.clone(), math.inf, 0
         times = []
         for index in range(level.iterations):
             began = time.perf_counter()
-            optimizer.param_groups[0]["lr"] = _learning_rate(
+            moving.param_groups[0]["lr"] = learning_rate(
                 settings, index, level.iterations, variable.numel()
             )
-            optimizer.zero_grad()
+            moving.zero_grad()
             objective, losses = self.evaluate(variable, targets)
             if losses.total < least:
                 best.copy_(variable.detach())
@@ -257,7 +260,7 @@ class _Run:
                 yield shown, best, self._advice(len(self.history))
                 return
             objective.backward()
-            optimizer.step(objective.detach().item)
+            moving.step(objective.detach().item)
             if settings.clamp:
                 with torch.no_grad():
                     variable.clamp_(0, 255)
@@ -309,33 +312,24 @@ class _Run:
     def _result(self, image: Tensor, problem: str) -> Result:
         seconds = time.perf_counter() - self.began
         done = len(self.history)
-        warning = f"{self.note} {problem}".strip()
         image = _enlarged(image, self.levels[-1].size)  # where it stopped on a coarse level
-        report = {
-            "settings": self.recipe.model_dump(),
-            "size": list(self.levels[-1].size),
-            "seconds": round(seconds, 3),
-            "seconds_per_iteration": round(seconds / done, 5),
-            "seconds_by_level": [round(s, 3) for s in self.seconds_by_level],
-            "iterations": done,
-            "complete": done == self.recipe.iterations and not problem,
-            "precision": self.precision,
-            "device": str(self.device),
-            "losses": {"first": self.history[0].as_dict(), "last": self.history[-1].as_dict()},
-            "warning": warning,
-            "versions": versions(),
-        }
+        report = RunReport(
+            engine="optimization",
+            settings=self.recipe.model_dump(),
+            size=self.levels[-1].size,
+            seconds=round(seconds, 3),
+            seconds_per_iteration=round(seconds / done, 5),
+            seconds_by_level=tuple(round(s, 3) for s in self.seconds_by_level),
+            iterations=done,
+            complete=done == self.recipe.iterations and not problem,
+            precision=self.precision,
+            device=str(self.device),
+            losses={"first": self.history[0].as_dict(), "last": self.history[-1].as_dict()},
+            warning=f"{self.note} {problem}".strip(),
+            versions=versions(),
+        )
         photo = resized(self.photo, self.levels[-1].size)
-        return Result(to_picture(image), photo, report, tuple(self.history), warning)
-
-
-def _other_precision(wanted: str, taken: str) -> str:
-    if wanted == taken:
-        return ""
-    return (
-        f"This machine cannot compute in {wanted}, so {taken} was taken: the picture may differ a "
-        "little from one made in that."
-    )
+        return Result(to_picture(image), photo, report, tuple(self.history))
 
 
 def _as_it_is(features: Tensor) -> Tensor:
@@ -348,35 +342,3 @@ def _enlarged(image: Tensor, size: tuple[int, int]) -> Tensor:
         return image
     larger = F.interpolate(image, (height, width), mode="bicubic", align_corners=False)
     return larger.clamp(0, 255)
-
-
-def _optimizer(settings: OptimizerSettings, variable: Tensor) -> torch.optim.Optimizer:
-    if settings.name == "adam":
-        return torch.optim.Adam(
-            [variable],
-            lr=settings.learning_rate,
-            betas=(settings.beta1, settings.beta2),
-            eps=settings.epsilon,
-        )
-    return torch.optim.LBFGS(
-        [variable],
-        lr=settings.learning_rate,
-        max_iter=1,
-        history_size=settings.history,
-        tolerance_grad=-1,
-        tolerance_change=-1,
-    )
-
-
-def _learning_rate(settings: OptimizerSettings, index: int, iterations: int, values: int) -> float:
-    """Of step `index` of a level, for a picture of so many values.
-
-    Linear decay is Liu, Wang and Ding's (table 1). Torch's L-BFGS divides its first step by the
-    gradient's sum, which leaves 1 / `values` of a gray level a pixel, below what float32 resolves;
-    here the first step changes a pixel by `learning_rate` on average.
-    """
-    rate = settings.learning_rate
-    if settings.end_learning_rate is not None:
-        share = min(1.0, index / max(1, (settings.decay_iterations or iterations) - 1))
-        rate += share * (settings.end_learning_rate - rate)
-    return rate * values if settings.name == "lbfgs" and index == 0 else rate

@@ -1,22 +1,16 @@
-"""What remains of a run: the report, the loss curves and the time-lapse."""
+"""What remains of a run: a summary, the loss curves and the time-lapse."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from PIL.Image import Image
 
 from nst.pictures.images import fit, resized
-from nst.settings.recipe import Recipe
-from nst.steps import Losses, Result, Step
+from nst.report import RunReport
+from nst.steps import Losses, Step
 
 CURVE_POINTS = 100
 FRAMES, FRAME_SIDE = 48, 512  # of a time-lapse
-
-
-def report(result: Result, preset: str, photo: str, painting: str) -> dict[str, Any]:
-    """All that is needed to make the picture again, and what it cost."""
-    return {"preset": preset, "photo": photo, "painting": painting, **result.report}
 
 
 def curve(history: Sequence[Losses]) -> list[dict[str, float | int | str]]:
@@ -41,9 +35,9 @@ def _terms(losses: Losses) -> dict[str, float]:
 class TimeLapse:
     """Collects frames of a run, evenly over its steps, small enough to keep in memory."""
 
-    def __init__(self, recipe: Recipe) -> None:
-        """Plans the frames of a run of `recipe`."""
-        self.stride = max(1, recipe.iterations // FRAMES)
+    def __init__(self, iterations: int) -> None:
+        """Plans the frames of a run of so many steps."""
+        self.stride = max(1, iterations // FRAMES)
         self.frames: list[Image] = []
 
     def see(self, step: Step) -> None:
@@ -62,26 +56,13 @@ def loss_line(losses: Losses) -> str:
     return ", ".join(f"{name} {value:.3g}" for name, value in _terms(losses).items())
 
 
-def fast_summary(report: Mapping[str, Any]) -> str:
-    """One line about a result of a trained network."""
-    return _at_once(report["checkpoint"]["name"], report)
-
-
-def method_summary(report: Mapping[str, Any]) -> str:
-    """One line about a result of a method for any painting."""
-    return _at_once(report["method"], report)
-
-
-def _at_once(name: str, report: Mapping[str, Any]) -> str:
-    width, height = report["size"]
-    return f"{name}: {width} × {height} pixels in {report['seconds']:.2f} s ({report['precision']})"
-
-
-def summary(report: Mapping[str, Any]) -> str:
-    """One line about a finished run."""
-    width, height = report["size"]
+def summary(report: RunReport) -> str:
+    """One line about a result, of any engine."""
+    pixels = f"{report.size[0]} × {report.size[1]} pixels"
+    if report.iterations is None:
+        name = report.checkpoint.name if report.checkpoint else report.method
+        return f"{name}: {pixels} in {report.seconds:.2f} s ({report.precision})"
     return (
-        f"{width} × {height} pixels, {report['iterations']} iterations in "
-        f"{report['seconds']:.1f} s ({report['seconds_per_iteration']:.3f} s each, "
-        f"{report['precision']})"
+        f"{pixels}, {report.iterations} iterations in {report.seconds:.1f} s "
+        f"({report.seconds_per_iteration:.3f} s each, {report.precision})"
     )

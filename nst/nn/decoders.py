@@ -80,7 +80,7 @@ class Decoder(nn.Module):
     deviation: Tensor
 
     def __init__(self, layer: str) -> None:
-        """With weights drawn from torch's generator, for channels of mean 0 and deviation 1."""
+        """Draws weights from torch's generator, for channels of mean 0 and deviation 1."""
         super().__init__()
         block = DECODED.index(layer) + 1
         self.layer = layer

@@ -194,7 +194,7 @@ class _Moments(torch.autograd.Function):
 
 
 def _mean_and_variance(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Of each column, each (C,)."""
+    """Moments of each column, each (C,)."""
     blocks = _blocks(rows, rows.shape[1])
     mean = added(_wide(x).sum(0) for x in blocks) / len(rows)
     return mean, added((_wide(x) - mean).square_().sum(0) for x in blocks) / len(rows)
@@ -217,7 +217,7 @@ class KernelMean:
 
 
 def kernel_mean(features: Tensor) -> KernelMean:
-    """Of (1, C, H, W) features, with their own mean squared distance as bandwidth.
+    """Statistics of (1, C, H, W) features, with their own mean squared distance as bandwidth.
 
     The Gaussian kernel exp(-|x - y|² / 2σ²) is the mean of 2 cos(wᵀx + b) cos(wᵀy + b) over
     w ~ N(0, 1/σ²) and b ~ U(0, 2π) (Rahimi and Recht 2007); `FREQUENCIES` such waves stand for it.

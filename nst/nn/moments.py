@@ -54,7 +54,7 @@ def _covariance(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _power(covariance: Tensor, exponent: float) -> Tensor:
-    """Of a symmetric matrix, within the space where it is not next to nothing."""
+    """The power of a symmetric matrix, within the space where it is not next to nothing."""
     values, vectors = torch.linalg.eigh(covariance)
     kept = values > KEPT * values[-1].clamp(min=torch.finfo(torch.float32).tiny)
     values, vectors = values[kept], vectors[:, kept]

@@ -61,7 +61,7 @@ def swapped(content: Tensor, style: Tensor, patches: Patches) -> Tensor:
 
 
 def thinned(style: Tensor, patches: Patches) -> Patches:
-    """With the least stride that leaves at most `patches.most` patches of `style`."""
+    """The patches with the least stride that leaves at most `patches.most` patches of `style`."""
     sides = [side - patches.patch for side in style.shape[2:]]
     stride = patches.stride
     while math.prod(side // stride + 1 for side in sides) > patches.most:
@@ -181,7 +181,7 @@ def _scores(photo: Tensor, painting: Tensor, patch: int, stride: int) -> Tensor:
 
 
 def _sum(terms: Iterable[Tensor]) -> Tensor:
-    """In float32; the terms are not converted before, which would take as long as the sum."""
+    """The sum in float32; to convert the terms before would take as long as the sum."""
     first, *others = terms
     total = first.to(torch.float32, copy=True)
     for term in others:
@@ -190,7 +190,7 @@ def _sum(terms: Iterable[Tensor]) -> Tensor:
 
 
 def _norms(features: Tensor, patch: int, stride: int) -> Tensor:
-    """Of all patches, (rows, columns)."""
+    """Sums over all patches, (rows, columns)."""
     squares = features.float().square().sum(1, keepdim=True)
     sums = F.avg_pool2d(squares, patch, stride, divisor_override=1)
     return sums[0, 0].sqrt() + EPSILON

@@ -22,7 +22,7 @@ class Stage(nn.Module):
     """
 
     def __init__(self, before: int, after: int, side: int = 3, stride: int = 1) -> None:
-        """Of `before` and `after` channels, with a square kernel of `side`."""
+        """Weights for `before` and `after` channels, with a square kernel of `side`."""
         super().__init__()
         self.kernel = drawn(nn.init.kaiming_normal_, after, before, side, side)
         self.scale = nn.Parameter(torch.ones(after))
@@ -58,7 +58,7 @@ class TransposedStage(Stage):
     """
 
     def __init__(self, before: int, after: int) -> None:
-        """Of `before` and `after` channels."""
+        """Weights for `before` and `after` channels."""
         super().__init__(after, before)
         self.scale, self.shift = nn.Parameter(torch.ones(after)), nn.Parameter(torch.zeros(after))
 
@@ -85,7 +85,7 @@ class Residual(nn.Module):
     """Two stages whose output is added to their input."""
 
     def __init__(self, channels: int) -> None:
-        """Of as many `channels` in as out."""
+        """Weights for as many `channels` in as out."""
         super().__init__()
         self.first = Stage(channels, channels)
         self.second = Stage(channels, channels)
@@ -96,10 +96,10 @@ class Residual(nn.Module):
 
 
 class TransformerNetwork(nn.Module):
-    """Of `width` channels at full size (32 in Johnson et al.) and so many residual blocks."""
+    """A network of `width` channels at full size (32 in Johnson et al.) and residual blocks."""
 
     def __init__(self, width: int = 32, blocks: int = 5, upsampling: str = "nearest") -> None:
-        """With weights drawn from torch's generator."""
+        """Makes it with weights drawn from torch's generator."""
         super().__init__()
         self.width, self.upsampling = width, upsampling
         enlarge = UPSAMPLINGS[upsampling]

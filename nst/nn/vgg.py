@@ -135,7 +135,7 @@ def _activated(x: Tensor, parameters: "Parameters", activation: str, slope: floa
 
 @dataclass(frozen=True)
 class Parameters:
-    """Of one convolution: kernel (out, in, 3, 3), bias (out,), and the kernel of its gradient."""
+    """One convolution: kernel (out, in, 3, 3), bias (out,), and the kernel of its gradient."""
 
     kernel: Tensor
     bias: Tensor
@@ -202,7 +202,7 @@ class Backbone:
 def convolution(
     network: str, weights: str, layer: str, dtype: torch.dtype, device: torch.device
 ) -> Parameters:
-    """Of a layer, reading RGB at `conv1_1`, loaded once."""
+    """Weights of a layer, reading RGB at `conv1_1`, loaded once."""
     kernel, bias = pick("weights", weights, SOURCES)(network, layer)
     lay = partial(torch.Tensor.contiguous, memory_format=torch.channels_last)
     kernel = lay(kernel.to(device, dtype))

@@ -11,11 +11,10 @@ from PIL.Image import Image
 from nst.checkpoints.hub import Entry, Loaded, cached, load, offered
 from nst.engines.anypainting import Style
 from nst.engines.estimate import Estimate, TooLarge, describe, refuse_if_longer
-from nst.engines.outputs import TimeLapse, fast_summary, method_summary
-from nst.engines.painters import CheckpointSettings, expected, refuse_download
-from nst.engines.trained import FastSettings
+from nst.engines.outputs import TimeLapse
+from nst.engines.painters import Optimization, TrainedNetwork
 from nst.names import Problem
-from nst.pages import anypainting, instant, link
+from nst.pages import anypainting, link, trained
 from nst.pages.dials import ITERATIONS, NAMES, apply, blamed, changes
 from nst.pages.live import watched
 from nst.pages.parts import both, bundled_name, labels, opened, picture_problem
@@ -26,39 +25,39 @@ from nst.pages.words import literal, refusal, sentence
 from nst.pictures.images import fit
 from nst.settings.base import BadSetting
 from nst.settings.catalog import Preset, get, paintings, photos
-from nst.settings.onepass import MethodSettings, all_methods
+from nst.settings.onepass import MethodSettings, TrainedSettings, all_methods
 from nst.settings.recipe import Recipe
 from nst.steps import Result, Step, last
 
 Stylizer = Callable[..., Iterator[Step]]
 Estimator = Callable[[Recipe, tuple[int, int], tuple[int, int]], Estimate]
-Instant = Callable[[Image, Loaded, FastSettings], Iterator[Step]]
-Arbitrary = Callable[[Image, Sequence[Style], MethodSettings], Iterator[Step]]
+TrainedEngine = Callable[[Image, Loaded, TrainedSettings], Iterator[Step]]
+AnyPaintingEngine = Callable[[Image, Sequence[Style], MethodSettings], Iterator[Step]]
 Shown = AsyncIterator[tuple[Any, ...]]
 
 PAGE = link.MAIN
 
 PAINT, REFINE = "Stylize", "Refine"  # what the button does, from the photo or from a result
-REFINING_STEPS = 40  # at least, from an instant result
+REFINING_STEPS = 40  # at least, from a result in one pass
 PREVIEW_SIDE = 768  # of pictures sent while it is being painted
 MOST_SECONDS = 1800  # of one run, since others wait
 OUTPUTS = 9  # of a run, in the order of `nst.pages.live`
 UNCHANGED = tuple(gr.skip() for _ in range(OUTPUTS))
-INSTANT_INPUTS = instant.INPUTS + anypainting.INPUTS
+ONE_PASS_INPUTS = trained.INPUTS + anypainting.INPUTS
 
 
 @dataclass(frozen=True)
 class Answers:
-    """To the page's events.
+    """What the page's events get.
 
-    Inputs are photo, painting, preset, the dials, the instant inputs, and those for any painting.
+    Inputs are photo, painting, preset, the dials, those of trained networks and of any painting.
     """
 
     services: Services
     stylize: Stylizer
     estimate: Estimator
-    fast: Instant
-    arbitrary: Arbitrary
+    trained_network: TrainedEngine
+    any_painting: AnyPaintingEngine
 
     def consider(self, photo: str, painting: str, preset: str, *values: Any) -> tuple[str, str]:
         """What the run would take, and the address of these choices."""
@@ -88,7 +87,7 @@ class Answers:
         values, *_ = _split(values)
         wrong = blamed(chosen, changes(chosen, values))
         fields = [picture_problem(photo, "photo"), picture_problem(painting, "painting"), ""]
-        fields += [wrong.get(name, "") for name in NAMES] + [""] * INSTANT_INPUTS
+        fields += [wrong.get(name, "") for name in NAMES] + [""] * ONE_PASS_INPUTS
         return [gr.validate(not problem, problem) for problem in fields]
 
     def prepare(self, request: gr.Request, *_: Any) -> tuple[Any, ...]:
@@ -145,7 +144,7 @@ class Answers:
         chosen = get(preset)
         values, checkpoint, how, own = _split(values)
         recipe = _planned(chosen, changes(chosen, values), checkpoint, how)
-        refuse_download(recipe)
+        Optimization(recipe).refuse_download()
         pictures = both(photo, painting)
         if checkpoint and checkpoint not in all_methods() and not cached(offered(checkpoint)):
             # No download may hold the queue.
@@ -155,11 +154,13 @@ class Answers:
 
         def steps(run: Run) -> Iterator[tuple[Any, ...]]:
             begun = self.stylize(*pictures, recipe, start=start())
-            sources = (preset, *labels(photo, painting))
-            label = "-".join((*sources[1:], preset))
+            names = labels(photo, painting)
+            sources = {"name": preset, "photo": names[0], "painting": names[1]}
+            sign = partial(Optimization(recipe).signed, **sources)
+            label = "-".join((*names, preset))
             size = recipe.level_sizes(pictures[0].size)[-1]
             size = fit(size, min(PREVIEW_SIDE, max(size)))
-            yield from watched(run, begun, size, TimeLapse(recipe), sources, label)
+            yield from watched(run, begun, size, TimeLapse(recipe.iterations), sign, label)
 
         return seconds, steps
 
@@ -180,7 +181,9 @@ class Answers:
             return None
         if checkpoint in all_methods():
             return self._moved(photo, painting, checkpoint, how, own).picture
-        return _trained(self.fast, photo, offered(checkpoint), instant.settings(*how)).picture
+        return _trained(
+            self.trained_network, photo, offered(checkpoint), trained.settings(*how)
+        ).picture
 
     async def at_once(
         self,
@@ -192,8 +195,8 @@ class Answers:
         size: float,
     ) -> Shown:
         """Paint the photo with a trained network, in one pass."""
-        trained = checkpoint and checkpoint not in all_methods()
-        if not trained or not photo or self._has_run(request):
+        is_network = checkpoint and checkpoint not in all_methods()
+        if not is_network or not photo or self._has_run(request):
             yield UNCHANGED
             return
         queue = self.services.at_once
@@ -201,24 +204,24 @@ class Answers:
         run = queue.begin(request, PAGE, OUTPUTS)
 
         async def answer() -> Shown:
-            chosen = instant.settings(strength, keep_colors, size)
-            async for found in instant.fetched(checkpoint):
+            chosen = trained.settings(strength, keep_colors, size)
+            async for found in trained.fetched(checkpoint):
                 if run.over:
                     return
                 if isinstance(found, str):
                     yield found, *UNCHANGED[1:]
 
             def plan() -> tuple[float, Steps]:
-                own = CheckpointSettings(checkpoint=checkpoint, size=chosen.size)
-                seconds = expected(own, opened(photo).size, opened(photo).size)[0]
+                own = TrainedNetwork(chosen, checkpoint)
+                seconds = own.expected(opened(photo).size, opened(photo).size)[0]
                 return seconds, steps
 
             def steps(run: Run) -> Iterator[tuple[Any, ...]]:
-                result = _trained(self.fast, photo, found.entry, chosen)
+                result = _trained(self.trained_network, photo, found.entry, chosen)
                 name = bundled_name(photo, photos()) or "photo"
-                report = {"photo": name, **result.report}
-                label = f"{name}-{report['checkpoint']['name']}"
-                yield from instant.shown(run, result, report, label, fast_summary(report))
+                painter = TrainedNetwork(chosen, found.entry.name)
+                report = painter.signed(result.report, found.entry.name, name, "")
+                yield from trained.shown(run, result, report, f"{name}-{found.entry.name}")
 
             async for shown in painted(queue, run, plan, gr.skip()):
                 yield shown
@@ -253,22 +256,19 @@ class Answers:
 
         def plan() -> tuple[float, Steps]:
             how = (strength, keep_colors, size)
-            instant.settings(*how)
+            trained.settings(*how)
             chosen = anypainting.settings(method, *how, *own)
             sizes = [picture.size for picture in both(photo, painting)]
-            count = 1 + len(anypainting.mixed(*own))
-            return anypainting.refuse_if_too_long(chosen, *sizes, count), steps
+            return anypainting.refuse_if_too_long(anypainting.painter(chosen, *own), *sizes), steps
 
         def steps(run: Run) -> Iterator[tuple[Any, ...]]:
             title = literal(all_methods()[method].title)
             yield f"<p><b>Painting: {title} …</b></p>", *UNCHANGED[1:]
             result = self._moved(photo, painting, method, (strength, keep_colors, size), own)
             names = labels(photo, painting)
-            others = [name for name, _ in anypainting.mixture(*own)]
-            sources = {"photo": names[0], "painting": names[1], "paintings": [names[1], *others]}
-            report = {"method": method, **sources, **result.report}
-            label = "-".join((*names, method))
-            yield from instant.shown(run, result, report, label, method_summary(report))
+            painter = anypainting.painter(all_methods()[method].settings, *own)
+            report = painter.signed(result.report, method, *names)
+            yield from trained.shown(run, result, report, "-".join((*names, method)))
 
         async for shown in painted(queue, run, plan, gr.skip()):
             yield shown
@@ -282,25 +282,28 @@ class Answers:
         self, photo: str, painting: str, method: str, how: Sequence[Any], own: Sequence[Any]
     ) -> Result:
         """The result of a method for any painting."""
-        instant.settings(*how)
+        trained.settings(*how)
         chosen = anypainting.settings(method, *how, *own)
-        return _painted_at_once(self.arbitrary, photo, painting, chosen, tuple(own))
+        return _painted_at_once(self.any_painting, photo, painting, chosen, tuple(own))
 
 
 @lru_cache(4)
 def _painted_at_once(
-    engine: Arbitrary, photo: str, painting: str, chosen: MethodSettings, own: tuple[Any, ...]
+    engine: AnyPaintingEngine,
+    photo: str,
+    painting: str,
+    chosen: MethodSettings,
+    own: tuple[Any, ...],
 ) -> Result:
     """Kept, as a link, Refine and a card that is chosen again ask for the same once more."""
     pictures = opened(photo), opened(painting)
-    styles = [Style(pictures[1]), *anypainting.mixed(*own)]
-    sizes = (picture.size for picture in pictures)
-    anypainting.refuse_if_too_long(chosen, *sizes, len(styles))
-    return last(engine(pictures[0], styles, chosen))
+    painter = anypainting.painter(chosen, *own)
+    anypainting.refuse_if_too_long(painter, *(picture.size for picture in pictures))
+    return last(engine(pictures[0], [Style(pictures[1]), *painter.others], chosen))
 
 
 @lru_cache(4)
-def _trained(engine: Instant, photo: str, entry: Entry, chosen: FastSettings) -> Result:
+def _trained(engine: TrainedEngine, photo: str, entry: Entry, chosen: TrainedSettings) -> Result:
     """Kept, as all visitors first see the same photo and style."""
     return last(engine(opened(photo), load(entry), chosen))
 
@@ -317,20 +320,20 @@ def _busy() -> tuple[gr.Button, gr.Button]:
 
 
 def _in_address(checkpoint: str, how: Sequence[Any], own: Sequence[Any]) -> dict[str, Any]:
-    """The changed settings of an instant style. Raises `BadSetting`."""
+    """The changed settings of a trained style. Raises `BadSetting`."""
     if not checkpoint:
         return {}
-    chosen = instant.settings(*how)
+    chosen = trained.settings(*how)
     if checkpoint in all_methods():
         default = all_methods()[checkpoint].settings.strength
-        return instant.changes(chosen, default) | anypainting.changes(checkpoint, own)
-    return instant.changes(chosen)
+        return trained.changes(chosen, default) | anypainting.changes(checkpoint, own)
+    return trained.changes(chosen)
 
 
 def _planned(
     preset: Preset, changed: Mapping[str, Any], checkpoint: str, how: Sequence[Any]
 ) -> Recipe:
-    """The recipe of a run. From an instant result it works at that size, and on the finest scale.
+    """The recipe of a run. From a result in one pass: at that size, and on the finest scale.
 
     Coarse scales would blur the result away. What the visitor set is kept. Raises `BadSetting`.
     """
@@ -339,7 +342,7 @@ def _planned(
         return recipe
     own: dict[str, object] = {"start.image": "picture"}
     if "size" not in changed:
-        own["size"] = instant.settings(*how).size
+        own["size"] = trained.settings(*how).size
     if not any(name == ITERATIONS or name.startswith("pyramid.") for name in changed):
         steps = max(REFINING_STEPS, recipe.pyramid.iterations[-1])
         own |= {"pyramid.scales": (1.0,), "pyramid.iterations": (steps,)}
@@ -348,5 +351,5 @@ def _planned(
 
 def _split(values: Sequence[Any]) -> tuple[Sequence[Any], str, Sequence[Any], Sequence[Any]]:
     """The dials' values, the checkpoint or method, its settings, and those for any painting."""
-    dials, rest = values[:-INSTANT_INPUTS], values[-INSTANT_INPUTS:]
-    return dials, rest[0], rest[1 : instant.INPUTS], rest[instant.INPUTS :]
+    dials, rest = values[:-ONE_PASS_INPUTS], values[-ONE_PASS_INPUTS:]
+    return dials, rest[0], rest[1 : trained.INPUTS], rest[trained.INPUTS :]

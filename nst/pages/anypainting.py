@@ -7,9 +7,9 @@ import gradio as gr
 
 from nst.engines.anypainting import Style
 from nst.engines.estimate import refuse_if_longer
-from nst.engines.painters import expected
-from nst.pages.instant import PREFIX
+from nst.engines.painters import AnyPainting
 from nst.pages.parts import described, method_cards
+from nst.pages.trained import PREFIX
 from nst.pictures.images import open_picture
 from nst.settings.base import BadSetting
 from nst.settings.catalog import paintings
@@ -99,7 +99,7 @@ def controls() -> tuple[gr.Group, list[gr.components.Component]]:
 def settings(
     name: str, strength: float, keep_colors: bool, size: float, *own: Any
 ) -> MethodSettings:
-    """Of the inputs. Raises `BadSetting`."""
+    """Settings that the inputs show. Raises `BadSetting`."""
     stroke, balance, *_ = own
     given = {
         "strength": strength,
@@ -111,33 +111,28 @@ def settings(
     return method(name).settings.but(given)
 
 
-def mixture(*own: Any) -> list[tuple[str, float]]:
-    """Names and weights of the paintings besides the first. Raises `BadSetting`."""
+def painter(chosen: MethodSettings, *own: Any) -> AnyPainting:
+    """The method with the paintings that are mixed besides the first. Raises `BadSetting`."""
     _, _, *pairs = own
-    found = []
+    others = []
     for name, weight in zip(pairs[::2], pairs[1::2], strict=True):
         if name and name not in paintings():
             raise BadSetting(f"`{name}` is no bundled painting.")
         if name and weight and weight > 0:
-            found.append((name, float(weight)))
-    return found
-
-
-def mixed(*own: Any) -> list[Style]:
-    """The paintings besides the first. Raises `BadSetting`."""
-    return [Style(open_picture(paintings()[name].path), weight) for name, weight in mixture(*own)]
+            others.append(Style(open_picture(paintings()[name].path), float(weight), name))
+    return AnyPainting(chosen, others=tuple(others))
 
 
 def refuse_if_too_long(
-    chosen: MethodSettings, photo: tuple[int, int], painting: tuple[int, int], count: int
+    painter: AnyPainting, photo: tuple[int, int], painting: tuple[int, int]
 ) -> float:
-    """Seconds for a mixture of `count` paintings. Raises `TooMuch` with a size that fits."""
+    """Seconds of a result. Raises `TooMuch` with a size that fits."""
 
     def seconds() -> float:
-        return count * expected(chosen, photo, painting)[0]
+        return painter.expected(photo, painting)[0]
 
     def advice(words: str) -> TooMuch:
-        size = int(chosen.size * (MOST_SECONDS / seconds()) ** 0.5)
+        size = int(painter.size * (MOST_SECONDS / seconds()) ** 0.5)
         return TooMuch(f"{words} A size of {size} pixels would fit.")
 
     return refuse_if_longer(seconds, MOST_SECONDS, advice)

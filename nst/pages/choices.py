@@ -8,7 +8,7 @@ import gradio as gr
 
 from nst.checkpoints.hub import offered, styles
 from nst.names import Problem
-from nst.pages import anypainting, instant, link
+from nst.pages import anypainting, link, trained
 from nst.pages.answers import PAINT, REFINE
 from nst.pages.dials import shown
 from nst.pages.parts import described
@@ -58,7 +58,7 @@ def without_style(preset: str) -> tuple[Any, ...]:
 
 @dataclass(frozen=True)
 class StyleChoice:
-    """Choosing a style ends the session's run, whose result would replace the instant one."""
+    """Choosing a style ends the session's run, whose result would replace the one in one pass."""
 
     end: Callable[[gr.Request], None]
 
@@ -102,7 +102,7 @@ class StyleChoice:
         credit = paintings().get(entry.style)
         return (
             entry.name,
-            instant.about(entry.name),
+            trained.about(entry.name),
             gr.Group(visible=True),
             gr.Group(visible=False),
             str(credit.path) if credit else gr.skip(),
@@ -120,7 +120,7 @@ class StyleChoice:
 def _about(style: str, preset: Preset) -> str:
     if style in all_methods():
         return anypainting.about(style)
-    return instant.about(style) if style else about_preset(preset)
+    return trained.about(style) if style else about_preset(preset)
 
 
 def restored(request: gr.Request) -> tuple[Any, ...]:
@@ -138,9 +138,9 @@ def restored(request: gr.Request) -> tuple[Any, ...]:
         place.preset.name,
         *shown(place.recipe).values(),
         style,
-        place.instant.strength,
-        place.instant.keep_colors,
-        place.instant.size,
+        place.trained.strength,
+        place.trained.keep_colors,
+        place.trained.size,
         *place.own,
         _selected("" if style else place.preset.name, all_presets()),
         _selected(place.photo, photos()),

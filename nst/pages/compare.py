@@ -7,7 +7,6 @@ from typing import Any
 import gradio as gr
 
 from nst.engines.painters import painters
-from nst.names import Problem
 from nst.pages.comparing import (
     Comparer,
     Comparing,
@@ -32,14 +31,17 @@ from nst.pages.parts import (
 )
 from nst.pages.runs import Outputs, Run
 from nst.pictures.images import open_picture, resized
+from nst.settings.catalog import get
 from nst.study.choice import Comparison, Ready, ready_made
 from nst.study.compare import Progress
-from nst.study.drawings import comparison_sheet, sheet_title
 from nst.study.figures import figures
+from nst.study.sheets import comparison_sheet, sheet_title
 from nst.study.variants import MOST, Variant
 
 NAME = "compare"  # of this page in an address
-OUTPUTS = 12  # of a run: words, the live picture, seven of results, three files
+# Numbers of the choice's fields.
+FIELDS = {"by": 0, "presets": 1, "preset": 2, "vary": 4, "figure": 5, "size": 6}
+OUTPUTS = 13  # of a run: words, the live picture, eight of results, three files
 # A ready-made comparison is one click: its fields are set first, so that the run reads them.
 START = "() => document.querySelector('#compare-go').click()"
 WAYS = {"Presets": "presets", "Values of one setting": "values", "From a report": "figure"}
@@ -69,7 +71,7 @@ def _lay_out(frame: Frame, compare: Comparer, tab: gr.Tab) -> list[gr.components
             )
             with gr.Group() as of_presets:
                 presets = gr.Dropdown(
-                    [(title, name) for name, (title, _) in painters().items()],
+                    [(offer.title, name) for name, offer in painters().items()],
                     value=list(default.presets),
                     multiselect=True,
                     max_choices=MOST,
@@ -172,7 +174,8 @@ def _lay_out(frame: Frame, compare: Comparer, tab: gr.Tab) -> list[gr.components
 
     chosen = [way, presets, preset, key, values, figure, size]
     inputs = [photo, painting, *chosen]
-    outputs = [progress, being_painted, results, numbers, left, right, pair, plot, losses]
+    painted = gr.State(())  # files of the results; a browser's own list would not be admitted
+    outputs = [progress, being_painted, results, numbers, left, right, pair, plot, losses, painted]
     downloads = [sheet, csv, settings]
     groups = [of_presets, of_values, of_figure]
 
@@ -185,7 +188,7 @@ def _lay_out(frame: Frame, compare: Comparer, tab: gr.Tab) -> list[gr.components
         def show(run: Run, steps: Iterator[tuple[Progress, bool]]) -> Iterator[Outputs]:
             skip, names, folder = gr.skip(), labels(photo, painting), run.folder()
             for at, new in steps:
-                known = _known(at, names, folder) if new else (skip,) * 7
+                known = _known(at, names, folder) if new else (skip,) * 8
                 yield status(at), live(at), *known, *(skip,) * 3
             ended = status(at) if at.painting is None else stopped(at)
             written = (skip,) * 3
@@ -208,10 +211,10 @@ def _lay_out(frame: Frame, compare: Comparer, tab: gr.Tab) -> list[gr.components
             None, None, None, js=START, api_visibility="private"
         )
     for side in (left, right):
-        side.input(_pair, [results, left, right], pair, **QUIET)
+        side.input(_pair, [painted, left, right], pair, **QUIET)
     page = Page(
         *(NAME, tab, inputs, outputs, downloads, foreseen, progress, go, stop, copy),
-        *(chosen_by, _blamed, read, fields),
+        *(chosen_by, FIELDS, read, fields),
     )
     wire(frame, answers, page, paint, "compare")
     return inputs
@@ -234,7 +237,7 @@ def chosen_by(
             "preset": preset,
             "vary": f"{key}={values}",
             "figure": figure or "",
-            "size": size,
+            "size": "" if size is None else size,
         }
     )
 
@@ -257,6 +260,7 @@ def read(query: Mapping[str, str]) -> Comparison:
     """From an address. Raises `Problem` if it cannot be painted."""
     own = {name: query[name] for name in Comparison.model_fields if name in query}
     comparison = Comparison.read(own)
+    get(comparison.preset)  # its field offers presets alone
     comparison.variants()
     return comparison
 
@@ -269,35 +273,34 @@ def _small() -> list[Any]:
     return [figure for figure in figures().values() if len(figure.cells) <= MOST]
 
 
-def _blamed(error: Problem, choice: Sequence[Any]) -> int:
-    """The field of the choice that an error is about."""
-    if "`size`" in str(error):
-        return 6
-    return {"presets": 1, "values": 4, "figure": 5}.get(choice[0], 0)
-
-
 def _known(at: Progress, names: tuple[str, str], folder: Path) -> tuple[Any, ...]:
-    """Results, numbers, both sides, the pair, the plots, of what is done."""
-    titles = [outcome.variant.title for outcome in at.outcomes if outcome.result]
-    left, right = (titles[0], titles[-1]) if titles else (None, None)
+    """Results, numbers, both sides, the pair, the plots and the files, of what is done."""
+    sides = [
+        (outcome.variant.title, number)
+        for number, outcome in enumerate(at.outcomes)
+        if outcome.result
+    ]
+    left, right = (sides[0][1], sides[-1][1]) if sides else (None, None)
     results = pictures(at.outcomes, names, folder)
+    paths = tuple(path for path, _ in results)
     return (
         results,
         table(at.outcomes) if at.outcomes else "",
-        gr.Dropdown(titles, value=left),
-        gr.Dropdown(titles, value=right),
-        _pair(results, left, right) if titles else None,
+        gr.Dropdown(sides, value=left),
+        gr.Dropdown(sides, value=right),
+        _pair(paths, left, right) if sides else None,
         scores(at.outcomes),
         curves(at.outcomes),
+        paths,
     )
 
 
-def _pair(results: list[tuple[str, str]] | None, left: str | None, right: str | None) -> Any:
-    """Two results, for the slider, at one size."""
-    found = {caption.split(" · ")[0]: path for path, caption in results or ()}
-    if left not in found or right not in found:
+def _pair(paths: Sequence[str], left: int | None, right: int | None) -> Any:
+    """Two results, by their numbers, for the slider, at one size."""
+    known = range(len(paths))
+    if left not in known or right not in known:
         return gr.skip()
-    first, second = open_picture(found[left]), open_picture(found[right])
+    first, second = open_picture(paths[left]), open_picture(paths[right])
     if first.size == second.size:
-        return found[left], found[right]
-    return resized(first, second.size), found[right]
+        return paths[left], paths[right]
+    return resized(first, second.size), paths[right]

@@ -13,8 +13,7 @@ import pandas as pd
 from PIL.Image import Image
 
 from nst.engines.estimate import duration
-from nst.engines.outputs import curve, report
-from nst.engines.painters import refuse_download
+from nst.engines.outputs import curve
 from nst.files import whole
 from nst.names import Problem
 from nst.pages import link
@@ -28,10 +27,9 @@ from nst.pictures.images import fit, resized, save_png
 from nst.settings.catalog import paintings, photos
 from nst.study.choice import Comparison, Sweep
 from nst.study.compare import Outcome, Progress
-from nst.study.drawings import panel
-from nst.study.sheets import field_for
+from nst.study.sheets import field_for, panel
 from nst.study.tables import COLUMNS, as_csv, as_tree, row, shown
-from nst.study.variants import TooMuch, Variant, refuse_if_too_long
+from nst.study.variants import Variant, refuse_if_too_long
 
 DOWNLOADS = 3  # the sheet, the numbers, the settings
 Comparer = Callable[..., Iterator[Progress]]
@@ -109,7 +107,7 @@ class Comparing:
         def plan() -> tuple[float, Steps]:
             variants, pictures = choose(), both(photo, painting)
             for variant in variants:
-                refuse_download(variant.recipe)
+                variant.painter.refuse_download()
             seconds = refuse_if_too_long(variants, *(picture.size for picture in pictures))
             return seconds, lambda run: show(run, self._watched(run, pictures, variants))
 
@@ -150,7 +148,7 @@ def _busy() -> tuple[gr.Button, gr.Button]:
 class Page:
     """What `wire` connects. `inputs` are photo, painting and the fields that `choose` reads.
 
-    `blame` says which of these fields an error is about; `read` and `fields` are an address' part.
+    `numbers` are those of the choice's fields among them; `read` and `fields` are an address' part.
     """
 
     name: str
@@ -164,7 +162,7 @@ class Page:
     stop: gr.Button
     copy: gr.Button
     choose: Callable[..., Choice]
-    blame: Callable[[Problem, Sequence[Any]], int]
+    numbers: Mapping[str, int]
     read: Callable[[Mapping[str, str]], Choice]
     fields: Callable[[Choice], tuple[Any, ...]]
 
@@ -185,10 +183,8 @@ def wire(
             variants = page.choose(*choice).variants()
             if not any(words):
                 refuse_if_too_long(variants, *(p.size for p in both(photo, painting)))
-        except TooMuch as error:
-            words[-1] = str(error)
         except Problem as error:
-            words[2 + page.blame(error, choice)] = str(error)
+            words[2 + page.numbers.get(error.field, 0)] = str(error)
         return [gr.validate(not word, word) for word in words]
 
     for component in page.inputs:
@@ -262,10 +258,17 @@ def pictures(
         one = panel(outcome)
         path = folder / f"variant-{number}.png"
         if not path.exists():
-            kept = report(outcome.result, outcome.variant.preset, *names) if outcome.result else {}
-            save_png(one.picture or field_for(one), path, kept)
+            save_png(one.picture or field_for(one), path, _notes(outcome, names))
         found.append((str(path), " · ".join((one.caption, *one.lines[:1]))))
     return found
+
+
+def _notes(outcome: Outcome, names: tuple[str, str]) -> dict[str, Any]:
+    """All that is needed to make a result again."""
+    if outcome.result is None:
+        return {}
+    variant = outcome.variant
+    return variant.painter.signed(outcome.result.report, variant.preset, *names).as_dict()
 
 
 def table(outcomes: Sequence[Outcome]) -> str:

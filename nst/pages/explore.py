@@ -7,7 +7,6 @@ from typing import Any
 import gradio as gr
 from PIL.Image import Image
 
-from nst.names import Problem
 from nst.pages.comparing import Comparer, Comparing, Page, files, live, status, stopped, wire
 from nst.pages.parts import (
     Frame,
@@ -20,11 +19,11 @@ from nst.pages.runs import Outputs, Run
 from nst.settings.catalog import get
 from nst.study.choice import Sweep
 from nst.study.compare import Outcome, Progress
-from nst.study.drawings import sweep_sheet
-from nst.study.sheets import Grid
+from nst.study.sheets import Grid, sweep_sheet
 from nst.study.variants import MOST_CELLS, Variant
 
 NAME = "explore"  # of this page in an address
+FIELDS = {"preset": 0, "vary": 2, "vary2": 4, "size": 5}  # of the choice, by number
 OUTPUTS = 7  # of a run: words, the live picture, the grid, its cells, three files
 
 
@@ -138,7 +137,7 @@ def _lay_out(frame: Frame, compare: Comparer, tab: gr.Tab) -> Fields:
 
     page = Page(
         *(NAME, tab, inputs, outputs, downloads, foreseen, progress, go, stop, copy),
-        *(chosen_by, _blamed, read, fields),
+        *(chosen_by, FIELDS, read, fields),
     )
     wire(frame, answers, page, paint, "sweep")
     return Fields(drawn, cells)
@@ -157,7 +156,7 @@ def hit(cells: Cells | None, event: gr.SelectData) -> Variant | None:
 
 def _sheet(outcomes: Sequence[Outcome], choice: tuple[Any, ...]) -> Grid:
     sweep = chosen_by(*choice)
-    return sweep_sheet(outcomes, sweep.axes(), get(sweep.preset).title)
+    return sweep_sheet(outcomes, sweep.axes(), sweep.subject)
 
 
 def chosen_by(
@@ -178,17 +177,6 @@ def fields(sweep: Sweep) -> tuple[Any, ...]:
 def read(query: Mapping[str, str]) -> Sweep:
     """From an address. Raises `Problem` if it cannot be painted."""
     sweep = Sweep.read({name: query[name] for name in Sweep.model_fields if name in query})
+    get(sweep.preset)  # its field offers presets alone
     sweep.variants()
     return sweep
-
-
-def _blamed(error: Problem, choice: Sequence[Any]) -> int:
-    """The field of the choice that an error is about."""
-    preset, key, values, *_, size = choice
-    if "`size`" in str(error):
-        return 5
-    try:
-        chosen_by(preset, key, values, "", "", size).variants()
-    except Problem:
-        return 2
-    return 4

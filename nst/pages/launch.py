@@ -10,6 +10,11 @@ import tempfile
 import threading
 from pathlib import Path
 
+VARIABLES = dict(os.environ)  # as they were given
+# Gradio reads the port when it is imported, and ends there over one that is no number.
+if not os.environ.get("GRADIO_SERVER_PORT", "0").isdecimal():
+    del os.environ["GRADIO_SERVER_PORT"]
+
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 # Gradio asks its own server whether it is there, which no proxy can know.
 os.environ["no_proxy"] = f"{os.environ.get('no_proxy', '')},127.0.0.1,localhost".lstrip(",")
@@ -45,7 +50,7 @@ def main() -> int:
     """Serves until a signal comes; the exit status."""
     prepare()  # before any thread starts: memory that each has of its own is never given back
     try:
-        port = server_port(os.environ)
+        port = server_port(VARIABLES)
         found = services(Path(os.environ.get("GRADIO_TEMP_DIR", tempfile.gettempdir()), "nst"))
     except Problem as error:
         return _refused(error)

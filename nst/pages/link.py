@@ -8,14 +8,13 @@ from urllib.parse import urlencode
 import gradio as gr
 
 from nst.checkpoints.hub import Entry, HubProblem, offered, styles
-from nst.engines.trained import FastSettings
 from nst.names import Problem, UnknownName
-from nst.pages import anypainting, instant
+from nst.pages import anypainting, trained
 from nst.pages.dials import NAMES, apply
 from nst.pages.words import literal
 from nst.settings.base import BadSetting, written
-from nst.settings.catalog import DEFAULT, Preset, all_presets, paintings, photos
-from nst.settings.onepass import all_methods
+from nst.settings.catalog import DEFAULT_PRESET, Preset, all_presets, paintings, photos
+from nst.settings.onepass import TrainedSettings, all_methods
 from nst.settings.recipe import Recipe
 from nst.study.gallery import PAINTING, PHOTO
 
@@ -69,7 +68,7 @@ class Place:
     painting: str
     recipe: Recipe
     checkpoint: str
-    instant: FastSettings
+    trained: TrainedSettings
     own: Sequence[Any]
     lost: tuple[str, ...] = ()
 
@@ -143,7 +142,7 @@ def read(query: Mapping[str, str]) -> Place:
         lost.append(key)
         return default
 
-    preset = all_presets()[known("preset", all_presets(), DEFAULT)]
+    preset = all_presets()[known("preset", all_presets(), DEFAULT_PRESET)]
     photo = known("photo", photos(), PHOTO)
     own = ("preset", "photo", "painting")
     settings = {k: v for k, v in query.items() if k not in own and _is_setting(k)}
@@ -157,13 +156,15 @@ def read(query: Mapping[str, str]) -> Place:
     if "method" in query:
         checkpoint = known("method", all_methods(), "") or checkpoint
     painting = known("painting", paintings(), style if style in paintings() else PAINTING)
-    default = all_methods()[checkpoint].settings if checkpoint in all_methods() else instant.DEFAULT
-    chosen, lost_instant = instant.read(query, default.strength)
+    default = (
+        all_methods()[checkpoint].settings if checkpoint in all_methods() else trained.DEFAULTS
+    )
+    chosen, lost_trained = trained.read(query, default.strength)
     first_method = next(iter(all_methods()))
     own, lost_own = anypainting.read(
         query, checkpoint if checkpoint in all_methods() else first_method
     )
-    lost += lost_instant + lost_own
+    lost += lost_trained + lost_own
     good = _usable(preset, settings)
     lost += [name for name in settings if name not in good]
     recipe = apply(preset, good)

@@ -2,18 +2,19 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
 import pandas as pd
 
-from nst.engines.outputs import TimeLapse, curve, report, summary
+from nst.engines.outputs import TimeLapse, curve, summary
 from nst.files import whole
 from nst.pages.parts import status
 from nst.pages.runs import Run
 from nst.pages.words import literal
 from nst.pictures.images import resized, save_picture, save_png, save_time_lapse
+from nst.report import RunReport
 from nst.steps import Result, Step
 
 PREVIEW_SECONDS = 0.4  # between two pictures sent to the browser
@@ -24,7 +25,7 @@ def watched(
     steps: Iterator[Step],
     size: tuple[int, int],
     lapse: TimeLapse,
-    sources: tuple[str, str, str],
+    sign: Callable[[RunReport], RunReport],
     label: str,
 ) -> Iterator[tuple[Any, ...]]:
     """The page's outputs while the run goes on, and after it."""
@@ -41,7 +42,7 @@ def watched(
             yield status(step), resized(step.picture(), size), *(unchanged,) * 6, tab
     result = step.result or step.finish()
     steps.close()
-    yield from _finished(run, result, step, lapse, sources, label)
+    yield from _finished(run, result, step, lapse, sign, label)
 
 
 def _finished(
@@ -49,15 +50,16 @@ def _finished(
     result: Result,
     step: Step,
     lapse: TimeLapse,
-    sources: tuple[str, str, str],
+    sign: Callable[[RunReport], RunReport],
     label: str,
 ) -> Iterator[tuple[Any, ...]]:
-    kept = report(result, *sources)
+    report = sign(result.report)
+    kept = report.as_dict()
     if not step.result:
-        done = f"Stopped at step {step.index} of {step.total}: {summary(kept)}"
+        done = f"Stopped at step {step.index} of {step.total}: {summary(report)}"
     else:
-        done = f"Done: {summary(kept)}"
-    words = f"<p><b>{literal(done)}</b></p><p class='hint'>{literal(result.warning)}</p>"
+        done = f"Done: {summary(report)}"
+    words = f"<p><b>{literal(done)}</b></p><p class='hint'>{literal(report.warning)}</p>"
     folder = run.folder()
     png, settings, webp = (folder / f"{label}.{kind}" for kind in ("png", "json", "webp"))
     save_png(result.picture, png, kept)

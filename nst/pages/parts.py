@@ -24,7 +24,7 @@ from nst.settings.recipe import setting_field as setting
 from nst.settings.recipe import setting_names
 from nst.steps import Step
 from nst.study.gallery import PAINTING, PHOTO, example
-from nst.study.knobs import KNOBS
+from nst.study.variants import KNOBS
 
 CSS = """
 .gradio-container { max-width: 1280px !important; margin: 0 auto !important; }
@@ -241,7 +241,7 @@ def _card(result: Path) -> Path:
 def preset_cards(presets: Iterable[Preset]) -> gr.Gallery:
     """The presets with their real results."""
     return _gallery(
-        [(str(_card(preset.example)), preset.title) for preset in presets],
+        [(str(_card(example(preset.name))), preset.title) for preset in presets],
         columns=4,
         elem_id="presets",
         elem_classes=["cards", "presets"],
@@ -251,7 +251,7 @@ def preset_cards(presets: Iterable[Preset]) -> gr.Gallery:
 def style_cards(entries: Iterable[Entry]) -> gr.Gallery:
     """The bundled checkpoints with their real results."""
     return _gallery(
-        [(str(example(entry)), entry.title) for entry in entries],
+        [(str(example(entry.name)), entry.title) for entry in entries],
         columns=4,
         elem_id="styles",
         elem_classes=["cards", "presets"],
@@ -261,7 +261,7 @@ def style_cards(entries: Iterable[Entry]) -> gr.Gallery:
 def method_cards(methods: Iterable[MethodPreset]) -> gr.Gallery:
     """The methods for any painting with their real results."""
     return _gallery(
-        [(str(_card(method.example)), method.title) for method in methods],
+        [(str(_card(example(method.name))), method.title) for method in methods],
         columns=4,
         elem_id="methods",
         elem_classes=["cards", "presets"],

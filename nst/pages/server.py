@@ -25,6 +25,7 @@ from nst.pages.services import Services
 from nst.pages.sessions import Visitor
 from nst.pages.words import where
 from nst.pictures.limits import UPLOAD
+from nst.settings.onepass import TrainedSettings
 from nst.steps import last
 
 LOG = logging.getLogger("nst.pages")
@@ -118,7 +119,7 @@ def warm_up(services: Services) -> None:
     def steps(run: Run) -> Iterator[tuple[Any, ...]]:
         calibration()
         first = load(next(iter(bundled().values())))
-        last(trained.stylize(Image.new("RGB", (256, 256)), first, trained.FastSettings()))
+        last(trained.stylize(Image.new("RGB", (256, 256)), first, TrainedSettings()))
         yield ()
 
     nobody = Run(Visitor("", "", ""), "", 0, services.storage.run_folder)

@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from nst.pages import choices, compare, explore, link, reports, stylize
-from nst.pages.answers import Arbitrary, Estimator, Instant, Stylizer
+from nst.pages.answers import AnyPaintingEngine, Estimator, Stylizer, TrainedEngine
 from nst.pages.comparing import Comparer
 from nst.pages.dials import shown
 from nst.pages.guarded import GuardedBlocks
@@ -43,8 +43,8 @@ def site(
     services: Services,
     stylizer: Stylizer,
     estimate: Estimator,
-    fast: Instant,
-    arbitrary: Arbitrary,
+    trained_network: TrainedEngine,
+    any_painting: AnyPaintingEngine,
     comparer: Comparer,
 ) -> gr.Blocks:
     """The whole app over its engines."""
@@ -69,7 +69,7 @@ def site(
         arrived = blocks.load(arrive, tab, session, js=ARRIVE, **QUIET)
         with gr.Tabs(selected=link.MAIN, elem_id="pages") as tabs:
             frame = Frame(services, arrived, tabs, address)
-            main = stylize.lay_out(frame, stylizer, estimate, fast, arbitrary)
+            main = stylize.lay_out(frame, stylizer, estimate, trained_network, any_painting)
             compared = compare.lay_out(frame, comparer)
             grid = explore.lay_out(frame, comparer)
             again = reports.lay_out(frame)
@@ -112,6 +112,6 @@ def _cell(cells: explore.Cells | None, event: gr.SelectData) -> Any:
         *(unmarked, unmarked),
         *(words, cells.results.get(found.place), *nothing_else, gr.Tabs(selected="result")),
         found.preset,
-        *shown(found.recipe).values(),
+        *shown(found.settings).values(),
         *choices.without_style(found.preset),
     )

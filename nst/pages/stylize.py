@@ -7,14 +7,15 @@ from typing import Any
 import gradio as gr
 
 from nst.checkpoints.hub import Entry
-from nst.engines.outputs import fast_summary
-from nst.pages import anypainting, choices, instant, link
-from nst.pages.answers import PAINT, Answers, Arbitrary, Estimator, Instant, Stylizer
+from nst.engines.outputs import summary
+from nst.pages import anypainting, choices, link, trained
+from nst.pages.answers import PAINT, Answers, AnyPaintingEngine, Estimator, Stylizer, TrainedEngine
 from nst.pages.dials import ITERATIONS, MAIN, NAMES, SHARES, counted, dial, shared, shown
 from nst.pages.live import plot
 from nst.pages.parts import QUIET, Frame, picture_field, preset_cards, strip
 from nst.pictures.images import open_picture, resized
-from nst.settings.catalog import DEFAULT, all_presets, get, paintings, photos
+from nst.report import RunReport
+from nst.settings.catalog import DEFAULT_PRESET, all_presets, get, paintings, photos
 from nst.study.gallery import example
 
 # On a phone the progress is far below the button and the cards.
@@ -41,12 +42,16 @@ class Fields:
 
 
 def lay_out(
-    frame: Frame, stylize: Stylizer, estimate: Estimator, fast: Instant, arbitrary: Arbitrary
+    frame: Frame,
+    stylize: Stylizer,
+    estimate: Estimator,
+    trained_network: TrainedEngine,
+    any_painting: AnyPaintingEngine,
 ) -> Fields:
     """The page over its engines, which make steps; `estimate` foresees those of `stylize`."""
-    answers = Answers(frame.services, stylize, estimate, fast, arbitrary)
+    answers = Answers(frame.services, stylize, estimate, trained_network, any_painting)
     styled = choices.StyleChoice(answers.end)
-    default = get(DEFAULT)
+    default = get(DEFAULT_PRESET)
     shown_first = _example(link.first_style())
     address = frame.address
 
@@ -73,10 +78,10 @@ def lay_out(
                 go = gr.Button(PAINT, variant="primary", size="lg", elem_id="go")
                 foreseen = gr.HTML(elem_id="estimate", elem_classes="hint")
                 gr.Markdown("### At once, trained styles", elem_classes="heading")
-                style_gallery = instant.cards()
+                style_gallery = trained.cards()
                 gr.Markdown("### At once, any painting", elem_classes="heading")
                 method_gallery = anypainting.cards()
-                styles = instant.styles(style_gallery)
+                styles = trained.styles(style_gallery)
                 of_methods, own = anypainting.controls()
                 gr.Markdown("### Step by step, any painting", elem_classes="heading")
                 cards = preset_cards(all_presets().values())
@@ -141,7 +146,7 @@ def lay_out(
                         "Use result as painting", size="sm", elem_id="as-painting"
                     )
                     onward = gr.Button("Compare presets on these", size="sm", elem_id="onward")
-        preset = gr.Textbox(DEFAULT, visible="hidden", label="Preset", elem_id="preset")
+        preset = gr.Textbox(DEFAULT_PRESET, visible="hidden", label="Preset", elem_id="preset")
 
         inputs = [photo, painting, preset, *dials.values(), *styles.inputs, *own]
         files = [png, settings, lapse]
@@ -157,7 +162,7 @@ def lay_out(
         think = {"inputs": inputs, "outputs": [foreseen, address], **QUIET}
         flash = {"outputs": outputs, "show_progress": "hidden"}
         flash |= {"concurrency_limit": None}
-        trained = {"inputs": [photo, *styles.inputs], **flash}
+        of_network = {"inputs": [photo, *styles.inputs], **flash}
         moved = {"inputs": [photo, painting, *styles.inputs, *own], **flash}
         private = {"api_visibility": "private"}
 
@@ -174,7 +179,7 @@ def lay_out(
             return words, query if here else gr.skip(), False
 
         restored = frame.arrived.then(choices.restored, None, place, **QUIET)
-        restored.then(answers.at_once, api_name="fast", **trained).then(
+        restored.then(answers.at_once, api_name="fast", **of_network).then(
             answers.any_at_once, api_name="any", **moved
         ).then(arrive, inputs, [foreseen, address, opening], **QUIET)
         cards.select(choices.by_preset, None, [preset, *dials.values(), *leave], **QUIET).then(
@@ -244,7 +249,7 @@ def lay_out(
             ),
         ):
             chosen.success(
-                answers.at_once, trigger_mode="always_last", js=TO_PROGRESS, **private, **trained
+                answers.at_once, trigger_mode="always_last", js=TO_PROGRESS, **private, **of_network
             ).then(answers.consider, **think)
         method_gallery.select(
             styled.method, None, in_use, cancels=[run, resumed], trigger_mode="multiple", **QUIET
@@ -254,7 +259,7 @@ def lay_out(
         shared_inputs = (styles.strength, styles.keep_colors, styles.size)
         either = [photo.change, *(component.input for component in shared_inputs)]
         for triggers, answer, given in (
-            (either, answers.at_once, trained),
+            (either, answers.at_once, of_network),
             ([*either, painting.change, *(c.input for c in own)], answers.any_at_once, moved),
         ):
             gr.on(triggers, answer, trigger_mode="always_last", **private, **given).then(
@@ -278,12 +283,12 @@ def lay_out(
 
 def _example(entry: Entry) -> dict[str, Any]:
     """The gallery's result of a checkpoint, as the page shows a finished one."""
-    kept = json.loads(example(entry).with_suffix(".json").read_text("utf-8"))
-    picture = open_picture(example(entry))
+    kept = json.loads(example(entry.name).with_suffix(".json").read_text("utf-8"))
+    picture = open_picture(example(entry.name))
     photo = resized(open_picture(photos()[kept["photo"]].path), picture.size)
     return {
-        "status": instant.words(fast_summary(kept)),
-        "picture": str(example(entry)),
+        "status": trained.words(summary(RunReport.read(kept, entry.name))),
+        "picture": str(example(entry.name)),
         "pair": (photo, picture),
         "report": kept,
     }

@@ -44,7 +44,7 @@ class UnusablePicture(BadPicture):
     """A file that cannot be used as a picture, with the reason apart from its name."""
 
     def __init__(self, path: Path, why: str) -> None:
-        """Of a file; `why` is a predicate with a full stop, such as "is empty."."""
+        """Names the file; `why` is a predicate with a full stop, such as "is empty."."""
         super().__init__(f"`{path.name}` {why}")
         self.why = why
 

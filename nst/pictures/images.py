@@ -17,6 +17,7 @@ from nst.files import reason, whole
 from nst.pictures.decoding import BadPicture, UnusablePicture, decoded
 from nst.pictures.formats import NAMES, SUFFIXES
 from nst.pictures.limits import UPLOAD, Limits
+from nst.report import RunReport
 
 WORKING_SIDE = 2048  # long side of an opened picture; no run is larger
 SETTINGS_KEY = "nst"  # of the PNG text chunk that carries a result's settings
@@ -130,22 +131,27 @@ def save_png(picture: Image.Image, path: str | Path, report: Mapping[str, Any]) 
         picture.save(new, format="PNG", pnginfo=notes, compress_level=2)
 
 
-def read_report(path: str | Path, limits: Limits = UPLOAD) -> dict[str, Any]:
-    """The report inside a saved result (PNG) or beside it (JSON). Raises `BadPicture`."""
+def read_report(path: str | Path, limits: Limits = UPLOAD) -> RunReport:
+    """The report inside a saved result (PNG) or beside it (JSON).
+
+    Raises `BadPicture` where there is none, and `BadReport` for one that does not fit.
+    """
     path = Path(path)
+    if not path.is_file():
+        raise BadPicture(f"`{path.name}` does not exist or is not a file.")
     try:
         if path.suffix.lower() == ".json":
-            report = json.loads(path.read_text("utf-8"))
+            tree = json.loads(path.read_text("utf-8"))
         else:
             open_picture(path, limits=limits)
             with Image.open(path, formats=["PNG"]) as file:
-                report = json.loads(file.info[SETTINGS_KEY])
-        report["settings"]
-        return report
+                tree = json.loads(file.info[SETTINGS_KEY])
+        tree["settings"]
     except Exception as error:  # of whatever else the file may be
         raise BadPicture(
             f"`{path.name}` has no settings inside. A PNG or JSON that this program saved works."
         ) from error
+    return RunReport.read(tree, path.name)
 
 
 def save_time_lapse(frames: Sequence[Image.Image], path: str | Path) -> None:

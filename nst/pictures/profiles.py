@@ -112,7 +112,7 @@ def _of_codes(primaries: int, transfer: int, curves: Mapping[int, Sequence[float
 
 
 def _of_gamma(gamma: bytes | None, points: bytes | None) -> bytes:
-    """Of the chunks gAMA and cHRM; the usual gamma alone stands for sRGB, as in browsers."""
+    """The profile of gAMA and cHRM; the usual gamma alone stands for sRGB, as in browsers."""
     value = int.from_bytes(gamma or b"") / 100_000
     if not value or (points is None and abs(2.2 * value - 1) < 0.05):
         return SRGB

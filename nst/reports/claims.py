@@ -29,7 +29,7 @@ class Verdict:
 
 
 def verdict(claim: Claim, rows: Rows) -> Verdict:
-    """Of one claim on the numbers of a run, by the title of the variant."""
+    """The verdict on one claim, from the numbers of a run, by the title of the variant."""
     given = (rows[title][claim.column] for title in claim.of)
     values = [value for value in given if isinstance(value, int | float)]
     label = COLUMNS[claim.column].label.lower()
@@ -96,7 +96,7 @@ _CHECKS = {
 
 
 def verdicts(figure: Figure, rows: Rows) -> list[Verdict]:
-    """Of all claims of a figure."""
+    """The verdicts on all claims of a figure."""
     return [verdict(claim, rows) for claim in figure.claims]
 
 

@@ -13,23 +13,21 @@ from typing import Any
 
 from PIL.Image import Image
 
-from nst.engines.painters import weights_of
 from nst.files import whole
 from nst.pictures.images import fit, open_picture, resized, save_picture, save_png
+from nst.report import RunReport
 from nst.reports.claims import agreement, as_trees, verdicts
 from nst.settings.catalog import GALLERY
 from nst.settings.files import BadFile
 from nst.steps import Losses, Result, Term, final_losses
 from nst.study import compare
-from nst.study.appearance import Appearance
 from nst.study.compare import Outcome, Progress
 from nst.study.figures import Figure
-from nst.study.measures import Measures
+from nst.study.measures import Appearance, Measures
 from nst.study.sheets import Panel, sheet
 from nst.study.tables import COLUMNS, as_csv, row, shown
-from nst.study.variants import Variant
+from nst.study.variants import STUDY_SIZE, Variant
 
-SIZE = 256  # pixels, unless somebody says otherwise
 SHOWN_SIDE = 1480  # pixels of a figure on the page
 KEPT = GALLERY / "reports"  # the set that the page shows
 
@@ -46,8 +44,8 @@ class Store:
         try:
             tree = json.loads(path.with_suffix(".json").read_text("utf-8"))
             picture = open_picture(path)
-            report, fitted = tree["report"], resized(photo, picture.size)
-            result = Result(picture, fitted, report, (_losses(tree["last"]),), report["warning"])
+            report, fitted = RunReport.read(tree["report"], path.stem), resized(photo, picture.size)
+            result = Result(picture, fitted, report, (_losses(tree["last"]),))
             return Outcome(
                 variant,
                 result,
@@ -64,10 +62,10 @@ class Store:
         assert outcome.result and outcome.measures and outcome.looks and outcome.common
         path = self._path(outcome.variant, photo, painting)
         path.parent.mkdir(parents=True, exist_ok=True)
-        kept = {"preset": outcome.variant.preset, **outcome.result.report}
-        save_png(outcome.result.picture, path, kept)
+        report = outcome.result.report
+        save_png(outcome.result.picture, path, report.but(preset=outcome.variant.preset).as_dict())
         tree = {
-            "report": {"warning": "", **outcome.result.report},
+            "report": report.as_dict(),
             "last": _tree(final_losses(outcome.result)),
             "measures": asdict(outcome.measures),
             "looks": asdict(outcome.looks),
@@ -78,8 +76,8 @@ class Store:
             new.write_text(json.dumps(tree, indent=1), "utf-8")
 
     def _path(self, variant: Variant, photo: Image, painting: Image) -> Path:
-        made_by = hashlib.sha256(variant.recipe.model_dump_json().encode())
-        made_by.update(weights_of(variant.recipe).encode())
+        made_by = hashlib.sha256(variant.settings.model_dump_json().encode())
+        made_by.update(variant.painter.weights().encode())
         for picture in (photo, painting):
             made_by.update(repr(picture.size).encode() + picture.tobytes())
         return self.folder / f"{made_by.hexdigest()[:16]}.png"
@@ -95,7 +93,7 @@ def _losses(tree: dict[str, Any]) -> Losses:
 
 
 def paint(
-    figure: Figure, photo: Image, painting: Image, folder: Path, size: int | None = SIZE
+    figure: Figure, photo: Image, painting: Image, folder: Path, size: int | None = STUDY_SIZE
 ) -> Iterator[Progress]:
     """Paints a figure's variants and writes `NAME.png`, `.json` and `.csv` into `folder`."""
     names = {*figure.columns, *(claim.column for claim in figure.claims)}
@@ -126,7 +124,7 @@ def write(figure: Figure, outcomes: tuple[Outcome, ...], folder: Path) -> None:
         "claims": as_trees(found),
         "published": {cell.title: dict(cell.published) for cell in figure.cells},
         "measured": rows,
-        "sizes": {o.variant.title: o.result.report["size"] for o in outcomes if o.result},
+        "sizes": {o.variant.title: o.result.report.size for o in outcomes if o.result},
         "changes": {o.variant.title: [o.variant.preset, o.variant.changes] for o in outcomes},
     }
     text = json.dumps(tree, indent=1, ensure_ascii=False)

@@ -4,12 +4,14 @@ A setting is named by its dotted path, such as `style.layers.conv4_1`.
 """
 
 from collections.abc import Iterator, Mapping
-from reprlib import repr as shortened
 from typing import Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from nst.names import Problem, UnknownName, pick, suggest
+from nst.names import Problem, UnknownName, field_of, pick, sentence, suggest
+
+DEFAULT_SIZE = 512  # pixels of the long side of a result, where nothing else is said
+COMMON_SIZE = 768  # … of what paints in one pass, on the page and in the gallery
 
 
 class BadSetting(Problem):
@@ -61,7 +63,7 @@ class Settings(Section):
             for name in path:
                 node = node.get(name) if isinstance(node, dict) else None
             if not isinstance(node, dict) or (last not in node and path[1:] != ["layers"]):
-                raise BadSetting(f"Unknown setting `{key}`. {suggest(key, flat(self))}")
+                raise BadSetting(f"Unknown setting `{key}`. {suggest(key, flat(self))}", key)
             node[last] = value
         return self.read(tree)
 
@@ -74,11 +76,12 @@ class Settings(Section):
     def read(cls, tree: Mapping[str, object]) -> Self:
         """A recipe from nested tables, as a preset file has them. Raises `BadSetting`."""
         if not isinstance(tree, Mapping):
-            raise BadSetting("`recipe` must be a table of settings.")
+            raise BadSetting("`recipe` must be a table of settings.", "recipe")
         try:
             return cls.model_validate(tree)
         except ValidationError as error:
-            raise BadSetting(" ".join(_sentences(error, tree, cls))) from None
+            first = field_of(error.errors()[0])
+            raise BadSetting(" ".join(_sentences(error, tree, cls)), first) from None
 
 
 def flat(recipe: Settings) -> dict[str, object]:
@@ -109,7 +112,7 @@ def _sentences(
     error: ValidationError, tree: Mapping[str, object], owner: type[Settings]
 ) -> Iterator[str]:
     for problem in error.errors():
-        path = ".".join(str(part) for part in problem["loc"])
+        path = field_of(problem)
         match problem["type"]:
             case "extra_forbidden":
                 known = {*flat(owner()), *owner.model_fields}
@@ -119,5 +122,4 @@ def _sentences(
                 plain = isinstance(reason, UnknownName)
                 yield str(reason) if plain or not path else f"`{path}`: {reason}."
             case _:
-                wanted = problem["msg"].replace("Input should be", "it must be")
-                yield f"`{path}` is {shortened(problem['input'])}: {wanted}."
+                yield sentence(problem)

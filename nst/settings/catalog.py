@@ -13,7 +13,7 @@ from nst.settings.recipe import Recipe
 ROOT = Path(__file__).resolve().parents[2] / "presets"
 IMAGES = ROOT / "images"
 GALLERY = ROOT / "gallery"
-DEFAULT = "quick"
+DEFAULT_PRESET = "quick"
 RECIPES = ROOT / "recipes"
 
 
@@ -34,11 +34,6 @@ class Preset(Described):
     """A recipe with its card."""
 
     recipe: Recipe
-
-    @property
-    def example(self) -> Path:
-        """Its picture in the gallery."""
-        return GALLERY / f"{self.name}.webp"
 
 
 class Credit(BaseModel):

@@ -36,7 +36,9 @@ def named(path: Path, entry: str = "") -> Iterator[None]:
         raise BadFile(f"{place}: {error.strerror}.") from None
     except ValidationError as error:
         raise BadFile(f"{place}: {_first(error)}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, Problem) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadFile(f"{place}: {error}.") from None
+    except Problem as error:
         raise BadFile(f"{place}: {error}") from None
 
 

@@ -1,21 +1,23 @@
-"""Methods for any painting in one pass: their settings, and the named ones in `presets/methods`."""
+"""What paints in one pass: settings of trained networks, and of methods for any painting."""
 
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from nst.names import pick
 from nst.nn.decoders import OURS, families
+from nst.nn.transforms import TRANSFORMS
 from nst.nn.vgg import Decoded
-from nst.settings.base import Settings, listed
-from nst.settings.catalog import GALLERY, ROOT, Described
+from nst.settings.base import DEFAULT_SIZE, Settings, listed, one_of
+from nst.settings.catalog import ROOT, Described
 from nst.settings.files import read
 from nst.settings.recipe import SwapSettings
 
-LARGEST = 2048  # pixels of the long side
+LARGEST = 2048  # pixels of the long side, with a method for any painting
+LARGEST_TRAINED = 16384  # with a trained network, which works in bands
 MOST_PAINTINGS = 3
 FOLDER = ROOT / "methods"
 
@@ -25,10 +27,26 @@ def _known_decoders(name: str) -> str:
     return name
 
 
+class TrainedSettings(Settings):
+    """What can be chosen for a trained network without training it anew."""
+
+    size: int | None = Field(
+        None,
+        ge=16,
+        le=LARGEST_TRAINED,
+        title="Size",
+        description="pixels of the long side; the photo's own",
+    )
+    strength: float = Field(
+        1.0, ge=0, le=1, title="Strength", description="0: the photo, 1: full style"
+    )
+    keep_colors: bool = Field(False, title="Keep the photo's colors")
+
+
 class MethodSettings(Settings):
     """What can be chosen for a painting that no network was trained on."""
 
-    method: Literal["style-swap", "adain", "wct"] = Field("style-swap", title="Method")
+    method: Annotated[str, *one_of("method", TRANSFORMS)] = Field("style-swap", title="Method")
     layers: Annotated[tuple[Decoded, ...], BeforeValidator(listed)] = Field(
         ("conv3_1",),
         min_length=1,
@@ -38,7 +56,9 @@ class MethodSettings(Settings):
     decoders: Annotated[str, AfterValidator(_known_decoders)] = Field(
         OURS, title="Decoders", description="how they were trained"
     )
-    size: int = Field(512, ge=16, le=LARGEST, title="Size", description="pixels of the long side")
+    size: int = Field(
+        DEFAULT_SIZE, ge=16, le=LARGEST, title="Size", description="pixels of the long side"
+    )
     stroke: float = Field(
         1.0,
         ge=0.1,
@@ -64,11 +84,6 @@ class MethodPreset(Described):
     """A method's settings with its card."""
 
     settings: MethodSettings
-
-    @property
-    def example(self) -> Path:
-        """Its picture in the gallery."""
-        return GALLERY / f"method-{self.name}.webp"
 
 
 @cache

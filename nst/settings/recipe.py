@@ -20,6 +20,7 @@ from nst.nn.style_swap import Patches
 from nst.nn.vgg import ACTIVATIONS, NETWORKS, POOLINGS, SOURCES, layer_name
 from nst.pictures.images import WORKING_SIDE, fit
 from nst.settings.base import (
+    DEFAULT_SIZE,
     BadSetting,
     Section,
     Settings,
@@ -234,7 +235,7 @@ class Recipe(Settings):
     """All settings of a run. Frozen: `but` makes a changed copy."""
 
     size: int = Field(
-        512, ge=SMALLEST, le=LARGEST, title="Size", description="pixels of the long side"
+        DEFAULT_SIZE, ge=SMALLEST, le=LARGEST, title="Size", description="pixels of the long side"
     )
     seed: int = Field(0, ge=0, le=2**32 - 1, title="Seed")
     normalization: Annotated[str, *one_of("normalization", NORMALIZATIONS)] = Field(
@@ -302,7 +303,8 @@ class Recipe(Settings):
         if not len(self.pyramid.scales) <= total <= MOST_ITERATIONS:
             raise BadSetting(
                 f"`iterations` is {total}: it must be {len(self.pyramid.scales)} to "
-                f"{MOST_ITERATIONS} for this preset."
+                f"{MOST_ITERATIONS} for this preset.",
+                "iterations",
             )
         shares, left, steps = list(self.pyramid.iterations), total, []
         while shares:

@@ -16,8 +16,8 @@ from nst.settings.catalog import ROOT
 from nst.settings.files import read
 from nst.settings.recipe import BackboneSettings, ContentSettings, StyleSettings, VariationSettings
 
-DEFAULT = "ours"
-INVERSE = "conv3_1"  # of a decoder
+DEFAULT_TRAINING = "ours"
+DEFAULT_INVERSE = "conv3_1"  # of a decoder
 
 
 class NetworkSettings(Section):
@@ -68,7 +68,7 @@ class StabilitySettings(Section):
     deviation: float = Field(10.0, gt=0, le=255, description="of the noise, in 0..255")
 
 
-class CourseRecipe(Settings):
+class BaseTrainingRecipe(Settings):
     """What every training has, whatever is learned."""
 
     seed: int = Field(0, ge=0, le=2**31 - 1)
@@ -82,7 +82,7 @@ class CourseRecipe(Settings):
         return max(1, round(self.schedule.epochs * photos / self.data.batch))
 
 
-class TrainingRecipe(CourseRecipe):
+class TrainingRecipe(BaseTrainingRecipe):
     """All settings of a training. Losses are those of a `Recipe`, averaged over the batch."""
 
     schedule: StyleScheduleSettings = StyleScheduleSettings()
@@ -121,7 +121,7 @@ class TrainingRecipe(CourseRecipe):
         return tuple(name for name in NETWORKS[self.backbone.network].layers if name in read)
 
 
-class InverseRecipe(CourseRecipe):
+class InverseRecipe(BaseTrainingRecipe):
     """All settings of a decoder's training. Losses are means over all values of a batch."""
 
     layer: Annotated[str, *one_of("layer of a decoder", dict.fromkeys(DECODED))] = Field("conv3_1")
@@ -139,10 +139,10 @@ class InverseRecipe(CourseRecipe):
 
 
 NETWORKS_FOLDER, DECODERS_FOLDER = ROOT / "training", ROOT / "training" / "inverse"
-Course = TypeVar("Course", bound=CourseRecipe)
+R = TypeVar("R", bound=BaseTrainingRecipe)
 
 
-class Training(BaseModel, Generic[Course]):
+class Training(BaseModel, Generic[R]):
     """A training recipe and where it comes from."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -150,7 +150,7 @@ class Training(BaseModel, Generic[Course]):
     title: str
     source: str
     note: str = ""
-    recipe: Course
+    recipe: R
 
 
 def all_trainings() -> Mapping[str, Training[TrainingRecipe]]:
@@ -176,7 +176,7 @@ def inverse_training(name: str) -> Training[InverseRecipe]:
 
 
 @cache
-def _read(path: Path, kind: type[Training[Course]], recipe: type[Course]) -> Training[Course]:
+def _read(path: Path, kind: type[Training[R]], recipe: type[R]) -> Training[R]:
     return read(path, kind, recipe=recipe)
 
 

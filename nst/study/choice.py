@@ -1,17 +1,29 @@
-"""What somebody chose to compare or explore: data that a page, a link and a file share."""
+"""What somebody chose to compare or explore: data that pages, links, files and commands share."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, Self
 from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from nst.engines.painters import find as find_painter
+from nst.names import Problem, about, sentence
 from nst.settings.base import BadSetting
-from nst.settings.catalog import DEFAULT, ROOT, get
+from nst.settings.catalog import DEFAULT_PRESET, ROOT
 from nst.settings.files import checked, named, tables
 from nst.study.figures import find
-from nst.study.variants import SWEEP_SIZE, Variant, axis, grid, of_presets, of_values
+from nst.study.variants import (
+    NO_CHANGES,
+    STUDY_SIZE,
+    Axis,
+    Variant,
+    axis,
+    check_axes,
+    grid,
+    of_presets,
+    of_values,
+)
 
 READY = ROOT / "comparisons.toml"
 
@@ -28,13 +40,12 @@ class _Choice(BaseModel):
             return cls.model_validate(tree)
         except ValidationError as error:
             problem = error.errors()[0]
-            name = ".".join(map(str, problem["loc"]))
-            raise BadSetting(f"`{name}` is {problem['input']!r}: {problem['msg']}.") from None
+            raise BadSetting(sentence(problem), str(problem["loc"][0])) from None
 
     def query(self, **more: str) -> str:
         """As an address has it: what differs from the defaults, and `more` that is not empty."""
         parts = {
-            name: ",".join(value) if isinstance(value, tuple) else value
+            name: ",".join(value) if isinstance(value, tuple) else "" if value is None else value
             for name, value in self.model_dump(exclude_defaults=True).items()
         }
         return urlencode(parts | {name: value for name, value in more.items() if value})
@@ -44,21 +55,25 @@ _USED = {"presets": "presets", "values": "vary", "figure": "figure"}  # by the w
 
 
 class Comparison(_Choice):
-    """Presets side by side, or values of one setting, or a figure of a report."""
+    """Presets side by side, or values of one setting, or a figure of a report.
+
+    A preset may be a method for any painting or a trained network as well. Without a `size`, each
+    is painted at its own.
+    """
 
     by: Literal["presets", "values", "figure"] = "presets"
     presets: tuple[str, ...] = ("baseline", "tuned")
-    preset: str = DEFAULT
+    preset: str = DEFAULT_PRESET
     vary: str = "content-layer=conv3_2,conv4_2,conv5_2"
     figure: str = ""
-    size: int = 256
+    size: int | None = STUDY_SIZE
 
     @classmethod
     def read(cls, tree: Mapping[str, Any]) -> Self:
         """Presets may be one text with commas."""
         names = tree.get("presets", ())
         if isinstance(names, str):
-            names = tuple(filter(None, names.split(",")))
+            names = tuple(filter(None, map(str.strip, names.split(","))))
         known = {"presets": names} if "presets" in tree else {}
         found = super().read({**tree, **known})
         # What another way would use may be anything in an address.
@@ -66,39 +81,78 @@ class Comparison(_Choice):
         unused |= set() if found.by == "values" else {"preset"}
         return found.model_copy(update={name: getattr(cls(), name) for name in unused})
 
-    def variants(self) -> list[Variant]:
-        """What to paint. Raises `Problem`."""
-        if self.by == "presets":
-            return of_presets(self.presets, self.size)
-        if self.by == "values":
-            return of_values(get(self.preset).name, axis(self.vary), self.size)
-        if not self.figure:
-            raise BadSetting("Choose a table or figure of a report.")
-        return find(self.figure).variants(self.size)
+    def variants(self, settings: Mapping[str, str] = NO_CHANGES) -> list[Variant]:
+        """What to paint, with settings in common. Raises `Problem` about a field of this choice."""
+        with about(_USED[self.by], unless=("size", "preset", *settings)):
+            if self.by == "presets":
+                return of_presets(self.presets, self.size, settings)
+            if self.by == "values":
+                _check_preset(self.preset)
+                return of_values(self.preset, axis(self.vary), self.size, settings)
+            if not self.figure:
+                raise BadSetting("Choose a table or figure of a report.")
+            return find(self.figure).variants(self.size)
 
     @property
     def subject(self) -> str:
         """What varies, where it is more than the preset."""
         if self.by == "values":
-            return f"{get(self.preset).title}, {axis(self.vary).label}"
+            return f"{find_painter(self.preset).title}, {axis(self.vary).label}"
         return find(self.figure).title if self.by == "figure" else ""
 
 
 class Sweep(_Choice):
     """A grid over one or two settings of a preset."""
 
-    preset: str = DEFAULT
+    preset: str = DEFAULT_PRESET
     vary: str = "content-layer=conv3_2,conv4_2,conv5_2"
     vary2: str = "ratio=0.4,4,40"
-    size: int = SWEEP_SIZE
+    size: int = STUDY_SIZE
 
-    def variants(self) -> list[Variant]:
-        """What to paint, row by row. Raises `Problem`."""
-        return grid(get(self.preset).name, self.axes(), self.size)
+    @classmethod
+    def over(cls, axes: Sequence[str], **others: Any) -> Self:
+        """A grid over one or two axes. Raises `TooMuch` for more, and `BadSetting`."""
+        check_axes(axes)
+        across, down = (*axes, "")[:2]
+        return cls.read({"vary": across, "vary2": down, **others})
 
-    def axes(self) -> list[Any]:
-        """One or two."""
-        return [axis(text) for text in (self.vary, self.vary2) if text.strip()]
+    def variants(self, settings: Mapping[str, str] = NO_CHANGES) -> list[Variant]:
+        """What to paint, row by row. Raises `Problem` about a field of this choice."""
+        _check_preset(self.preset)
+        axes = self.axes()
+        try:
+            return grid(self.preset, axes, self.size, settings)
+        except Problem as error:
+            if error.field in ("", "vary"):
+                columns = bool(self.vary.strip()) and not self._fits(axes[:1], settings)
+                error.field = "vary" if columns else "vary2"
+            raise
+
+    def _fits(self, axes: list[Axis], settings: Mapping[str, str]) -> bool:
+        """Whether these can be varied alone."""
+        try:
+            return bool(grid(self.preset, axes, self.size, settings))
+        except Problem:
+            return False
+
+    def axes(self) -> list[Axis]:
+        """What varies along columns and rows. Raises `BadSetting`."""
+        found = []
+        for field, text in (("vary", self.vary), ("vary2", self.vary2)):
+            with about(field):
+                found += [axis(text)] if text.strip() else []
+        return found
+
+    @property
+    def subject(self) -> str:
+        """What varies."""
+        return find_painter(self.preset).title
+
+
+def _check_preset(name: str) -> None:
+    """Raises `UnknownName`."""
+    with about("preset"):
+        find_painter(name)
 
 
 class Ready(_Choice):
@@ -111,7 +165,7 @@ class Ready(_Choice):
 
 @cache
 def ready_made() -> tuple[Ready, ...]:
-    """Of `presets/comparisons.toml`. Raises `BadFile`."""
+    """The comparisons of `presets/comparisons.toml`. Raises `BadFile`."""
     return tuple(map(_ready, tables(READY, "comparison")))
 
 

@@ -12,13 +12,13 @@ from typing import Any
 from PIL.Image import Image
 
 from nst.engines.optimize import Memory, losses_of
-from nst.engines.painters import COMMON, backbone_of, paint
+from nst.engines.painters import COMMON
 from nst.names import Problem
 from nst.pictures.images import open_picture
 from nst.settings.catalog import get, paintings, photos
 from nst.steps import Losses, Result, Step
-from nst.study.appearance import Appearance, appearance
-from nst.study.measures import Judge, Measures, measuring_network
+from nst.study.judge import Judge, measuring_network
+from nst.study.measures import Appearance, Measures, appearance
 from nst.study.variants import RESULT, Variant, seconds
 
 
@@ -61,7 +61,6 @@ def run(
     painting: Image,
     variants: Sequence[Variant],
     *,
-    stylize: Callable[..., Iterator[Step]] = paint,
     recall: Recall = lambda variant, photo, painting: None,
     keep: Keep = lambda outcome, photo, painting: None,
 ) -> Iterator[Progress]:
@@ -71,7 +70,7 @@ def run(
     outcomes that were yielded are whole. `recall` may know an outcome already, and `keep` is shown
     each new one.
     """
-    run_ = _Comparison(photo, painting, variants, stylize)
+    run_ = _Comparison(photo, painting, variants)
     yield run_.progress(None, None)
     for number, variant in enumerate(variants):
         new = False
@@ -96,15 +95,8 @@ def run(
 class _Comparison:
     """The state of a comparison: what its variants share."""
 
-    def __init__(
-        self,
-        photo: Image,
-        painting: Image,
-        variants: Sequence[Variant],
-        stylize: Callable[..., Iterator[Step]],
-    ) -> None:
+    def __init__(self, photo: Image, painting: Image, variants: Sequence[Variant]) -> None:
         self.photo, self.painting, self.variants = photo, painting, variants
-        self.stylize = stylize
         self.outcomes: list[Outcome] = []
         self.expected = seconds(variants, photo.size, painting.size)
         self.memories: dict[tuple[int, int], Memory] = {}
@@ -148,7 +140,7 @@ class _Comparison:
     def painted(self, variant: Variant, pictures: tuple[Image, Image]) -> Painted:
         """The steps of a variant; returns its result."""
         memory = self.memories.setdefault((id(pictures[0]), id(pictures[1])), {})
-        for step in self.stylize(*pictures, variant.recipe, memory=memory):
+        for step in variant.painter.paint(*pictures, memory):
             if step.result:
                 return step.result
             yield self.progress(variant, step)
@@ -166,7 +158,7 @@ class _Comparison:
                 (variant.painting, paintings(), self.painting),
             )
         )
-        network = measuring_network(backbone_of(variant.recipe))
+        network = measuring_network(variant.painter.backbone())
         size = result.picture.size
         key = (id(photo), id(painting), size, network)
         if key not in self.judges:

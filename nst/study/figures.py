@@ -14,8 +14,7 @@ from nst.engines.painters import find as find_painter
 from nst.names import Problem, pick
 from nst.settings.catalog import ROOT, paintings, photos
 from nst.settings.files import named, read
-from nst.study.knobs import varied
-from nst.study.variants import RESULT, Variant
+from nst.study.variants import RESULT, Variant, varied
 
 FOLDER = ROOT / "reports"
 
@@ -99,10 +98,10 @@ class Figure(_Table):
 
     def _variant(self, cell: Cell, column: int, size: int | None) -> Variant:
         name = cell.preset or self.preset
-        recipe = find_painter(name)[1]
-        recipe = recipe if size is None else recipe.but({"size": size})
-        recipe = varied(recipe, {**self.vary, **cell.vary})
-        return Variant(cell.title, name, recipe, cell.photo, cell.painting, (0, column))
+        painter = find_painter(name).painter
+        painter = painter if size is None else painter.but({"size": size})
+        painter = varied(painter, {**self.vary, **cell.vary})
+        return Variant(cell.title, name, painter, cell.photo, cell.painting, (0, column))
 
 
 def read_figure(path: Path) -> Figure:

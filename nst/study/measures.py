@@ -2,10 +2,10 @@
 
 A loss says how well an optimizer did, in units of its own weights, and every recipe has another
 one. Here a result is compared with its photo and its painting by the backbone that did not paint
-it, and by measures that no recipe minimizes. `Judge` keeps what it needs of both, for many results.
+it, and by measures that no recipe minimizes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -14,15 +14,14 @@ import torch
 from numpy.typing import NDArray
 from PIL.Image import Image
 from skimage.color import rgb2lab
+from skimage.filters import sobel
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
-from nst.names import Problem, pick
 from nst.nn.losses import gram_matrix
 from nst.nn.vgg import CPU, Backbone
 from nst.pictures.images import fit, resized, to_tensor
 
-OTHER: Mapping[str, str] = {"vgg19": "vgg16", "vgg16": "vgg19"}
 CONTENT_LAYER = "conv4_2"
 STYLE_LAYERS = tuple(f"conv{block}_1" for block in range(1, 6))
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in Wang et al. 2004
@@ -31,13 +30,8 @@ PATCH, SCALES = 7, (1.0, 0.5, 0.25)
 POSITIONS = 4096  # of patches in a picture, whatever its size
 LEVELS = 4096  # of the quantile functions that are compared
 DIRECTIONS, SEED = 64, 0
-TOLERANCE = 1e-6  # below which two references count as the same
 
 Floats = NDArray[np.floating]
-
-
-class OtherSize(Problem):
-    """A result that has not the size its judge was made for."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +51,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class Measures:
-    """Of one result. `MEASURES` says of each field what it is."""
+    """The numbers of one result. `MEASURES` says of each field what it is."""
 
     ssim: float
     features: float
@@ -116,15 +110,6 @@ MEASURES: Mapping[str, Measure] = {
         "how much of the painting is there; 100: the painting, 0: the photo",
     ),
 }
-
-
-def measuring_network(optimized: str) -> str:
-    """The backbone that measures what `optimized` painted. Raises `UnknownName`.
-
-    A result can please the network that it was optimized for with patterns that only this network
-    sees.
-    """
-    return pick("network", optimized, OTHER)
 
 
 @dataclass(frozen=True)
@@ -302,87 +287,6 @@ def sliced_distance(ours: Floats, theirs: Floats) -> float:
     return float(np.abs(ours - theirs).mean(dtype=np.float64))
 
 
-@dataclass(frozen=True)
-class Judge:
-    """Measures results of one photo, one painting and one size.
-
-    `floor` has what the summaries count as nothing: `ssim` and `features` of the painting in the
-    place of a result, `gram`, `patches` and `colors` of the photo.
-    """
-
-    size: tuple[int, int]
-    photo: Reading
-    painting: Reading
-    floor: Mapping[str, float]
-
-    @classmethod
-    def of(
-        cls, photo: Image, painting: Image, size: tuple[int, int], network: str = "vgg16"
-    ) -> "Judge":
-        """For results of `size`, width and height. Raises `UnknownName` for the network.
-
-        `network` should be the one that did not paint; see `measuring_network`. The photo is
-        resized to `size`, the painting to the same long side.
-        """
-        pick("network", network, OTHER)
-        ours = Reading(resized(photo, size), network)
-        theirs = Reading(resized(painting, fit(painting.size, max(size))), network)
-        in_place = Reading(resized(painting, size), network)
-        floor = {name: measure(in_place, ours) for name, measure in _OF_PHOTO.items()}
-        floor |= {name: measure(ours, theirs) for name, measure in _OF_PAINTING.items()}
-        return cls(size, ours, theirs, floor)
-
-    def measure(self, result: Image) -> Measures:
-        """Of a result of the judge's size. Raises `OtherSize`."""
-        if result.size != self.size:
-            raise OtherSize(
-                f"The result has {result.width} × {result.height} pixels, but its judge was made "
-                f"for {self.size[0]} × {self.size[1]}. Make another judge for it."
-            )
-        ours = Reading(result, self.photo.network)
-        content = {name: measure(ours, self.photo) for name, measure in _OF_PHOTO.items()}
-        style = {name: measure(ours, self.painting) for name, measure in _OF_PAINTING.items()}
-        return Measures(
-            **content,
-            **style,
-            noise=excess_noise(ours, self.photo, self.painting),
-            content=self._summary(content),
-            style=self._summary(style),
-        )
-
-    def _summary(self, found: Mapping[str, float]) -> float:
-        """100 times the mean of the shares of the way from the floor to the best value.
-
-        Content: (ssim - s₀) / (1 - s₀) and 1 - features / f₀ with the painting's s₀ and f₀, so
-        that the photo has 100 and the painting 0. Style: 1 - gram / g₀, 1 - patches / p₀ and
-        1 - colors / c₀ with the photo's, so that the painting has 100 and the photo 0. Shares are
-        cut to 0..1; higher is better.
-        """
-        shares = [_share(value, self.floor[name], _BEST[name]) for name, value in found.items()]
-        return 100 * float(np.mean(shares))
-
-
-Comparison = Callable[[Reading, Reading], float]
-_OF_PHOTO: Mapping[str, Comparison] = {"ssim": similarity, "features": feature_distance}
-_OF_PAINTING: Mapping[str, Comparison] = {
-    "gram": gram_distance,
-    "patches": patch_distance,
-    "colors": color_distance,
-}
-_BEST = {"ssim": 1.0, "features": 0.0, "gram": 0.0, "patches": 0.0, "colors": 0.0}
-
-
-def _share(value: float, worst: float, best: float) -> float:
-    """How far `value` is from `worst` to `best`, cut to 0..1.
-
-    Where both are the same, as with a photo that is its own painting: 1 for what is as good,
-    else 0.
-    """
-    if abs(best - worst) < TOLERANCE:
-        return float(abs(best - value) < TOLERANCE)
-    return min(1.0, max(0.0, (value - worst) / (best - worst)))
-
-
 def _relative(difference: float, length: float) -> float:
     """Their quotient; of nothing, any difference at all is 1."""
     return difference / length if length > 0 else float(difference > 0)
@@ -392,3 +296,27 @@ def _at_least(array: Floats, side: int) -> Floats:
     """(H, W) or (H, W, C), mirrored at the edges until both sides have `side` pixels."""
     missing = [max(0, side - length) for length in array.shape[:2]] + [0] * (array.ndim - 2)
     return np.pad(array, [(m // 2, m - m // 2) for m in missing], mode="symmetric")
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """What a picture looks like by itself, in numbers for the words of the reports.
+
+    chroma: mean distance from gray, √(a² + b²) in CIELAB, 0 to about 130; higher is more saturated.
+    warmth: mean b of CIELAB, blue below 0 and yellow above it.
+    detail: mean Sobel gradient of the lightness, √2 for a slope of one L a pixel; higher is busier.
+    """
+
+    chroma: float
+    warmth: float
+    detail: float
+
+
+def appearance(picture: Image) -> Appearance:
+    """Appearance of an RGB picture. CIELAB as in CIE 1976, for D65."""
+    lab = rgb2lab(np.asarray(picture))
+    return Appearance(
+        chroma=float(np.hypot(lab[..., 1], lab[..., 2]).mean()),
+        warmth=float(lab[..., 2].mean()),
+        detail=float(sobel(lab[..., 0]).mean()),
+    )

@@ -24,16 +24,16 @@ class Column:
     value: Callable[[Outcome], Value]
 
 
-def _report(outcome: Outcome) -> Mapping[str, Any]:
-    return outcome.result.report if outcome.result else {}
-
-
 def _of_run(key: str) -> Callable[[Outcome], Value]:
-    return lambda outcome: _report(outcome).get(key)
+    return lambda outcome: getattr(outcome.result.report, key) if outcome.result else None
 
 
 def _of_training(key: str) -> Callable[[Outcome], Value]:
-    return lambda outcome: _report(outcome).get("training", {}).get(key)
+    def value(outcome: Outcome) -> Value:
+        cost = outcome.result.report.training if outcome.result else None
+        return cost.get(key) if cost else None
+
+    return value
 
 
 def _weighted(losses: Losses | None, term: str) -> float | None:
@@ -115,7 +115,7 @@ def row(outcome: Outcome) -> dict[str, Value]:
         name: None if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in numbers.items()
     }
-    warning = outcome.result.warning if outcome.result else ""
+    warning = outcome.result.report.warning if outcome.result else ""
     title = outcome.variant.title
     return {"variant": title, **finite, "warning": warning, "error": outcome.error}
 
@@ -143,7 +143,7 @@ def as_tree(outcomes: Sequence[Outcome], photo: str, painting: str) -> dict[str,
                 "photo": outcome.variant.photo,
                 "painting": outcome.variant.painting,
                 "numbers": row(outcome),
-                "report": outcome.result.report if outcome.result else None,
+                "report": outcome.result.report.as_dict() if outcome.result else None,
             }
             for outcome in outcomes
         ],

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from nst.checkpoints.files import NOTHING
 from nst.checkpoints.hub import Loaded
-from nst.checkpoints.layouts import NOTHING
-from nst.engines.trained import painted
+from nst.engines.bands import painted
 from nst.files import whole
 from nst.machine import PRECISIONS, calibration
 from nst.names import Problem

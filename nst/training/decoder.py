@@ -24,7 +24,9 @@ from nst.nn.transformer import SPREAD
 from nst.nn.vgg import Backbone
 from nst.settings.training import InverseRecipe
 from nst.steps import Losses, Term
-from nst.training.loop import BadTraining, Crops, Fleet, Photos, TrainingStep, run
+from nst.training.fleet import Fleet
+from nst.training.loop import TrainingStep, run
+from nst.training.photos import BadTraining, Crops, Photos
 
 BLOCK = 16  # pixels of a side, whose mean color counts
 STATISTICS_CROPS = 64  # whose features give each channel's mean and deviation
@@ -34,7 +36,7 @@ LEAST_DEVIATION = 1e-2  # as a share of the mean one: some channels are silent o
 def train_inverse(
     photos: Photos,
     recipe: InverseRecipe,
-    crew: Fleet,
+    fleet: Fleet,
     *,
     paintings: Photos | None = None,
     start: Decoder | None = None,
@@ -46,8 +48,8 @@ def train_inverse(
     decoder of the same layer, or of a shallower one, with whose weights the last parts then begin.
     `state` is as `nst.training.loop.run` has it, whose errors it raises.
     """
-    task = _Inverse.of(photos, recipe, crew, paintings, start)
-    yield from run(task, photos, crew, state=state)
+    task = _Inverse.of(photos, recipe, fleet, paintings, start)
+    yield from run(task, photos, fleet, state=state)
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,11 @@ class _Inverse:
         cls,
         photos: Photos,
         recipe: InverseRecipe,
-        crew: Fleet,
+        fleet: Fleet,
         paintings: Photos | None,
         start: Decoder | None,
     ) -> Self:
-        backbone = encoder(PRECISIONS[crew.precision], crew.device)
+        backbone = encoder(PRECISIONS[fleet.precision], fleet.device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
             network = Decoder(recipe.layer)
@@ -85,7 +87,7 @@ class _Inverse:
             crops = Crops(paintings.paths, data, recipe.seed)
             for path in paintings.paths:
                 identity.update(sha256(path.read_bytes()).digest())
-        return cls(recipe, network.to(crew.device), backbone, crops, identity.digest())
+        return cls(recipe, network.to(fleet.device), backbone, crops, identity.digest())
 
     def losses(
         self, network: nn.Module, crops: Tensor, done: int, draw: torch.Generator

@@ -7,130 +7,34 @@ share of every batch.
 
 import io
 import math
-import os
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from nst.files import whole
-from nst.machine import calibration, prepare, processors
-from nst.names import Problem
+from nst.machine import processors
 from nst.nn.muon import OPTIMIZERS
-from nst.pictures.images import UnusablePicture, open_picture, picture_files
-from nst.pictures.limits import OWN_FILE
-from nst.settings.training import CourseRecipe
-from nst.steps import Losses, versions
-from nst.training.photos import Crops, generator
+from nst.report import versions
+from nst.settings.training import BaseTrainingRecipe
+from nst.steps import Losses
+from nst.training.fleet import Fleet
+from nst.training.photos import BadTraining, Crops, Photos, generator
 
-FEWEST_PHOTOS = 16
 RECENT = 100  # steps whose mean losses are reported
-
-
-class BadTraining(Problem):
-    """A training that cannot start or go on; the message says why and what would work."""
-
-
-@dataclass(frozen=True)
-class Photos:
-    """Files that can be trained on, and how many others of a folder have which fault."""
-
-    paths: tuple[Path, ...]
-    faults: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def unusable(self) -> str:
-        """What is wrong with the others, such as "2 could not be used (2: is empty)", or ""."""
-        if not self.faults:
-            return ""
-        each = "; ".join(f"{count}: {fault.rstrip('.')}" for fault, count in self.faults.items())
-        return f"{sum(self.faults.values())} could not be used ({each})"
-
-
-def find_photos(folder: Path) -> Photos:
-    """The pictures in a folder and those below it. Raises `BadTraining` if they are too few."""
-    if not folder.is_dir():
-        raise BadTraining(f"`{folder}` is not a folder of photos.")
-    found = {path: _fault(path) for path in picture_files(folder, "**/*")}
-    good = tuple(path for path, fault in found.items() if not fault)
-    photos = Photos(good, Counter(filter(None, found.values())))
-    if len(good) < FEWEST_PHOTOS:
-        others = f", {photos.unusable}" if photos.unusable else ""
-        raise BadTraining(
-            f"`{folder}` has {len(good)} usable pictures{others}; training needs at least "
-            f"{FEWEST_PHOTOS}, and a few hundred for a good result."
-        )
-    return photos
-
-
-def _fault(path: Path) -> str:
-    """Why a file cannot be trained on, or nothing."""
-    try:
-        open_picture(path, limits=OWN_FILE)
-    except UnusablePicture as problem:
-        return problem.why
-    return ""
-
-
-@dataclass(frozen=True)
-class Fleet:
-    """The processes that train together: one, or those that `torchrun` started."""
-
-    rank: int
-    count: int
-    device: torch.device
-    precision: str
-
-    def any(self, here: bool) -> bool:
-        """Whether it is so in any of the processes, which all must ask."""
-        if self.count == 1:
-            return here
-        answer = torch.tensor(int(here), device=self.device)
-        distributed.all_reduce(answer, distributed.ReduceOp.MAX)
-        return bool(answer)
-
-    @property
-    def leads(self) -> bool:
-        """Whether this process writes and reports."""
-        return self.rank == 0
-
-
-@contextmanager
-def fleet(device: torch.device) -> Iterator[Fleet]:
-    """Joins the processes of `torchrun`, if it started this one."""
-    prepare()
-    count = int(os.environ.get("WORLD_SIZE", 1))
-    if count == 1:
-        yield Fleet(0, 1, device, calibration().precision)
-        return
-    torch.set_num_threads(max(1, processors() // int(os.environ["LOCAL_WORLD_SIZE"])))
-    if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-        torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    try:
-        rank = distributed.get_rank()
-        chosen = [calibration().precision if rank == 0 else ""]  # the same for all
-        distributed.broadcast_object_list(chosen)
-        yield Fleet(rank, count, device, chosen[0])
-        distributed.barrier()  # one that leaves early can bring down another that is still leaving
-    finally:
-        distributed.destroy_process_group()
 
 
 class Task(Protocol):
     """What is learned: a network, its losses, and what else decides the training's course."""
 
     @property
-    def recipe(self) -> CourseRecipe:
+    def recipe(self) -> BaseTrainingRecipe:
         """Its settings."""
 
     @property
@@ -139,7 +43,7 @@ class Task(Protocol):
 
     @property
     def identity(self) -> bytes:
-        """Of all that decides the course, but for the photos and the settings."""
+        """A digest of all that decides the course, but for the photos and the settings."""
 
     def losses(
         self, network: nn.Module, crops: Tensor, done: int, draw: torch.Generator
@@ -170,7 +74,7 @@ class TrainingStep:
 
 
 def run(
-    task: Task, photos: Photos, crew: Fleet, *, state: Path | None = None
+    task: Task, photos: Photos, fleet: Fleet, *, state: Path | None = None
 ) -> Iterator[TrainingStep]:
     """Train the task's network on photos.
 
@@ -180,20 +84,20 @@ def run(
     Raises `BadTraining` if the state belongs to another training or a finished one, if the batch
     cannot be shared evenly, and if the losses grow out of range.
     """
-    yield from _Training(task, photos, crew, state).steps()
+    yield from _Training(task, photos, fleet, state).steps()
 
 
 class _Training:
     """What all steps share."""
 
-    def __init__(self, task: Task, photos: Photos, crew: Fleet, state: Path | None) -> None:
-        self.task, self.photos, self.crew = task, photos, crew
+    def __init__(self, task: Task, photos: Photos, fleet: Fleet, state: Path | None) -> None:
+        self.task, self.photos, self.fleet = task, photos, fleet
         self.recipe, self.network = task.recipe, task.network
         self.total = self.recipe.iterations(len(photos.paths))
-        if self.recipe.data.batch % crew.count:
+        if self.recipe.data.batch % fleet.count:
             raise BadTraining(
                 f"`data.batch` is {self.recipe.data.batch}: it must be a multiple of the "
-                f"{crew.count} processes."
+                f"{fleet.count} processes."
             )
         schedule = self.recipe.schedule
         self.optimizer = OPTIMIZERS[schedule.optimizer](
@@ -207,7 +111,7 @@ class _Training:
         if self.done >= self.total:
             raise BadTraining(f"This training is finished: it has its {self.total} steps.")
         self.shared = self.network
-        if crew.count > 1:
+        if fleet.count > 1:
             self.shared = nn.parallel.DistributedDataParallel(self.network)
 
     def steps(self) -> Iterator[TrainingStep]:
@@ -215,7 +119,7 @@ class _Training:
         for photos in self._batches():
             rate = self._learning_rate()
             self.optimizer.param_groups[0]["lr"] = rate
-            crops = photos.to(self.crew.device)
+            crops = photos.to(self.fleet.device)
             objective, losses = self.task.losses(self.shared, crops, self.done, self._draw())
             if not math.isfinite(losses.total):
                 raise BadTraining(
@@ -243,26 +147,26 @@ class _Training:
             )
 
     def _batches(self) -> DataLoader:
-        batch, share = self.recipe.data.batch, self.recipe.data.batch // self.crew.count
+        batch, share = self.recipe.data.batch, self.recipe.data.batch // self.fleet.count
         mine = [
-            step * batch + self.crew.rank * share + place
+            step * batch + self.fleet.rank * share + place
             for step in range(self.done, self.total)
             for place in range(share)
         ]
-        workers = 0 if self.crew.device.type == "cpu" else min(8, processors())
+        workers = 0 if self.fleet.device.type == "cpu" else min(8, processors())
         crops = Crops(self.photos.paths, self.recipe.data, self.recipe.seed)
         own = torch.Generator()  # else the loader draws from torch's
         return DataLoader(crops, share, sampler=mine, num_workers=workers, generator=own)
 
     def _learning_rate(self) -> float:
-        """Of the step to come: a linear rise, then a cosine (Loshchilov and Hutter 2017)."""
+        """That of the step to come: a linear rise, then a cosine (Loshchilov and Hutter 2017)."""
         schedule = self.recipe.schedule
         rise = min(1.0, (self.done + 1) / max(1, schedule.warm_up))
         fallen = 0.5 * (1 - math.cos(math.pi * self.done / self.total))
         return schedule.learning_rate * rise * (1 + fallen * (schedule.end_share - 1))
 
     def _draw(self) -> torch.Generator:
-        return generator(self.recipe.seed, 2, self.done * self.crew.count + self.crew.rank)
+        return generator(self.recipe.seed, 2, self.done * self.fleet.count + self.fleet.rank)
 
     def _report(self) -> dict[str, Any]:
         return {
@@ -275,9 +179,9 @@ class _Training:
                 term: sum(losses[term] for losses in self.recent) / len(self.recent)
                 for term in self.recent[-1]
             },
-            "precision": self.crew.precision,
-            "device": str(self.crew.device),
-            "processes": self.crew.count,
+            "precision": self.fleet.precision,
+            "device": str(self.fleet.device),
+            "processes": self.fleet.count,
             "versions": versions(),
         }
 

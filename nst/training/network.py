@@ -15,14 +15,16 @@ from nst.machine import PRECISIONS
 from nst.nn.transformer import TransformerNetwork, widened
 from nst.settings.training import TrainingRecipe
 from nst.steps import Losses
-from nst.training.loop import BadTraining, Fleet, Photos, TrainingStep, run
+from nst.training.fleet import Fleet
+from nst.training.loop import TrainingStep, run
+from nst.training.photos import BadTraining, Photos
 
 
 def train(
     painting: Image,
     photos: Photos,
     recipe: TrainingRecipe,
-    crew: Fleet,
+    fleet: Fleet,
     *,
     start: TransformerNetwork | None = None,
     state: Path | None = None,
@@ -33,7 +35,7 @@ def train(
     `state` is as `nst.training.loop.run` has it, whose errors it raises, and `BadTraining` if
     `start` has another shape.
     """
-    yield from run(_Style.of(painting, recipe, crew, start), photos, crew, state=state)
+    yield from run(_Style.of(painting, recipe, fleet, start), photos, fleet, state=state)
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,12 @@ class _Style:
         cls,
         painting: Image,
         recipe: TrainingRecipe,
-        crew: Fleet,
+        fleet: Fleet,
         start: TransformerNetwork | None,
     ) -> Self:
-        dtype = PRECISIONS[crew.precision]
-        network = _beginning(recipe, start).to(crew.device)
-        objective = Objective.of(painting, recipe, crew.device, dtype)
+        dtype = PRECISIONS[fleet.precision]
+        network = _beginning(recipe, start).to(fleet.device)
+        objective = Objective.of(painting, recipe, fleet.device, dtype)
         return cls(recipe, network, objective, sha256(painting.tobytes()).digest())
 
     def losses(

@@ -30,9 +30,7 @@ def main() -> None:
     *_, end = compare.run(photo, painting, of_presets(PRESETS, SIZE))
     together = time.perf_counter() - began
     for outcome in end.outcomes:
-        print(
-            f"{outcome.variant.title}: {outcome.result.report['seconds']:.1f} s in the comparison"
-        )
+        print(f"{outcome.variant.title}: {outcome.result.report.seconds:.1f} s in the comparison")
     after = _alone(photo, painting)
     alone = (before + after) / 2  # so that a machine that becomes slower or faster does not count
     print(

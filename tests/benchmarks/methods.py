@@ -18,7 +18,8 @@ from nst.settings.onepass import all_methods
 from nst.settings.training import inverse_training
 from nst.steps import last
 from nst.training.decoder import train_inverse
-from nst.training.loop import Photos, fleet
+from nst.training.fleet import joined
+from nst.training.photos import Photos
 
 BOUNDS = {("style-swap", 512): 1.2, ("style-swap", 1024): 8.0, ("adain", 512): 0.5}
 FIRST_BOUND = 2.0  # seconds of the first style swap
@@ -47,8 +48,8 @@ def _trained() -> float:
     """Pictures a second of the decoder of conv3_1, after the first steps."""
     paths = tuple(credit.path for credit in (*photos().values(), *paintings().values()))
     recipe = inverse_training("conv3_1").recipe.but({"data.side": 256})
-    with fleet(device()) as crew:
-        steps = train_inverse(Photos(paths), recipe, crew)
+    with joined(device()) as fleet:
+        steps = train_inverse(Photos(paths), recipe, fleet)
         times = [step.seconds for step in islice(steps, WARM_UP + STEPS)]
         steps.close()
     return STEPS * recipe.data.batch / (times[-1] - times[WARM_UP - 1])

@@ -19,13 +19,14 @@ from rich.console import Console
 from rich.table import Table
 
 from nst.checkpoints.hub import catalog, load
-from nst.engines.trained import painted
+from nst.engines.bands import painted
 from nst.machine import PRECISIONS, calibration, device, prepare
 from nst.pictures.images import open_picture, resized
 from nst.settings.catalog import paintings, photos
 from nst.settings.training import training
-from nst.training.loop import Fleet, find_photos
+from nst.training.fleet import Fleet
 from nst.training.network import train
+from nst.training.photos import find_photos
 from tests.benchmarks.run import ROOT, bound, wait_for
 
 SIZE, REPEATS, TRAINING_STEPS = (1024, 768), 9, 12
@@ -33,7 +34,7 @@ LARGE = """
 import json, re, sys, time
 from pathlib import Path
 import psutil
-from nst.engines.trained import painted
+from nst.engines.bands import painted
 from nst.checkpoints.hub import catalog, load
 from nst.pictures.images import open_picture, resized
 from nst.machine import PRECISIONS, calibration, prepare
@@ -87,7 +88,7 @@ def large(name: str) -> tuple[float, float]:
 
 
 def first_call() -> float:
-    """Seconds of the first instant result of a fresh app, over its API."""
+    """Seconds of the first trained result of a fresh app, over its API."""
     port = "7898"
     environment = os.environ | {"GRADIO_SERVER_PORT": port}
     command = [sys.executable, "app.py"]
@@ -108,8 +109,8 @@ def training_rate(width: int, folder: Path) -> float:
     """Pictures a second of training at 256 pixels, without the first steps."""
     recipe = training("ours").recipe.but({"network.width": width})
     painting = open_picture(paintings()["starry_night"].path)
-    crew = Fleet(0, 1, device(), calibration().precision)
-    steps = train(painting, find_photos(folder), recipe, crew)
+    fleet = Fleet(0, 1, device(), calibration().precision)
+    steps = train(painting, find_photos(folder), recipe, fleet)
     seconds = [step.seconds for step in islice(steps, TRAINING_STEPS)]
     skipped = TRAINING_STEPS // 3
     spent = seconds[-1] - seconds[skipped - 1]
@@ -131,7 +132,7 @@ def main() -> None:
         table.add_row(f"{label}, 4096 x 3072", f"{seconds:.1f} s", "")
         table.add_row(f"{label}, memory beyond", f"{memory:.2f} GB", bound(memory, 1.5))
     call = first_call()
-    table.add_row("first instant result of a fresh app", f"{call:.2f} s", bound(call, 1))
+    table.add_row("first trained result of a fresh app", f"{call:.2f} s", bound(call, 1))
     with TemporaryDirectory() as folder:
         for index in range(2):
             for name, credit in photos().items():

@@ -132,7 +132,7 @@ def preset_seconds(name: str) -> float:
     """Of a preset at its own size, on the square photo, its most expensive shape."""
     photo = open_picture(photos()["astronaut"].path)
     painting = open_picture(paintings()["starry_night"].path)
-    return float(last(stylize(photo, painting, get(name).recipe)).report["seconds"])
+    return float(last(stylize(photo, painting, get(name).recipe)).report.seconds)
 
 
 def bound(value: float, limit: float, at_least: bool = False) -> str:

@@ -31,7 +31,7 @@ import nst.cli.main
 import nst.training.card
 from nst import machine
 from nst.checkpoints import client, hub
-from nst.checkpoints.layouts import load_checkpoint, save_checkpoint
+from nst.checkpoints.files import load_checkpoint, save_checkpoint
 from nst.nn.state import BadCheckpoint
 from nst.nn.transformer import TransformerNetwork
 from nst.settings.catalog import paintings

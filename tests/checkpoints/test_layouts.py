@@ -18,7 +18,7 @@ from safetensors import safe_open
 from torch import nn
 from torch.nn import functional as F
 
-from nst.checkpoints.layouts import load_checkpoint, save_checkpoint
+from nst.checkpoints.files import load_checkpoint, save_checkpoint
 from nst.nn.state import NOTES_KEY, BadCheckpoint
 from nst.nn.transformer import TransformerNetwork
 

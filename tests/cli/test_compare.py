@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
 import nst.cli.compare
 import nst.cli.main
@@ -17,7 +16,7 @@ import nst.engines.estimate
 import nst.reports.reproduce
 import nst.study.compare
 import nst.study.variants
-from nst.engines.painters import Offer
+from nst.engines.painters import Offer, Optimization
 from nst.machine import Calibration, Clock
 from nst.pictures.images import read_report, save_png
 from nst.settings.catalog import get
@@ -25,28 +24,12 @@ from nst.settings.recipe import Recipe
 from nst.study.figures import figures, find
 from nst.study.tables import COLUMNS
 from nst.study.variants import refuse_if_too_long
+from tests.helpers import invoke, refused
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ["cat", "starry_night"]
 SHORT = ["--vary", "pyramid.iterations=2,3", "--preset", "baseline", "--size", "64"]
 TABLE = "peng-zhang-table-1"
-
-
-def invoke(*arguments):
-    return CliRunner().invoke(nst.cli.main.app, [*map(str, arguments)])
-
-
-def refused(*arguments):
-    """What a bad command says; it must stop at once with one sentence or two, on stderr."""
-    result = invoke(*arguments)
-    assert result.exit_code == 2, (result.output, result.exception)
-    assert isinstance(result.exception, SystemExit)
-    assert result.stdout == ""
-    lines = result.stderr.strip().splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("Error: ")
-    assert lines[0][-1] in ".?"
-    return lines[0]
 
 
 def never(*_, **__):
@@ -120,7 +103,7 @@ def test_a_comparison_says_what_it_will_take_and_what_came_out(compared):
 def test_presets_are_compared_and_written_as_csv(here, monkeypatch):
     short = {name: get(name).recipe.with_iterations(5) for name in ("quick", "tuned", "vgg16")}
     monkeypatch.setattr(
-        nst.study.variants, "find", lambda name: Offer(get(name).title, short[name])
+        nst.study.variants, "find", lambda name: Offer(get(name).title, Optimization(short[name]))
     )
     options = ["--presets", "quick, tuned,vgg16", "--size", "64"]
     done = invoke("compare", "photo.png", "starry_night", *options, "--report", "r.csv")
@@ -357,7 +340,7 @@ def short(monkeypatch):
     def shortened(name):
         return find(name).model_copy(update={"vary": {"iterations": "2"}})
 
-    monkeypatch.setattr(nst.cli.compare, "find", shortened)
+    monkeypatch.setattr(nst.cli.compare, "find_figure", shortened)
 
 
 def test_tables_and_figures_are_listed_with_their_report():

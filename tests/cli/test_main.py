@@ -17,9 +17,11 @@ from typer.testing import CliRunner
 import nst.cli.main
 import nst.cli.terminal
 import nst.study.gallery
-from nst.pictures.images import read_report, save_png
-from nst.settings.catalog import DEFAULT, all_presets, get
+from nst.engines.painters import Offer, Optimization, find, repeated
+from nst.pictures.images import open_picture, read_report, save_png
+from nst.settings.catalog import DEFAULT_PRESET, GALLERY, all_presets, get
 from nst.settings.recipe import Recipe
+from tests.helpers import invoke, refused
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ["neuschwanstein", "starry_night"]
@@ -52,19 +54,19 @@ def test_a_run_writes_a_picture_with_its_settings(painted):
         assert picture.format == "PNG"
         assert max(picture.size) == 64
         assert picture.mode == "RGB"
-    settings = read_report(folder / "r.png")["settings"]
+    settings = read_report(folder / "r.png").settings
     recipe = Recipe.read(settings)
     assert (recipe.size, recipe.iterations, recipe.seed, recipe.start.noise) == (64, 6, 3, 0.5)
     assert recipe.style.layers["conv1_1"] == 0.3
     untouched = {"content", "backbone", "optimizer", "tv", "normalization"}
-    default = get(DEFAULT).recipe
+    default = get(DEFAULT_PRESET).recipe
     assert recipe.model_dump(include=untouched) == default.model_dump(include=untouched)
 
 
 def test_a_run_writes_a_report(painted):
     folder, _ = painted
     report = json.loads((folder / "r.json").read_text("utf-8"))
-    assert report["preset"] == DEFAULT
+    assert report["preset"] == DEFAULT_PRESET
     assert (report["photo"], report["painting"]) == tuple(PICTURES)
     assert max(report["size"]) == 64
     assert report["iterations"] == 6
@@ -75,7 +77,7 @@ def test_a_run_writes_a_report(painted):
         assert losses["total"] > 0
         for kind in ("weighted", "unweighted"):
             assert {"content", "style"} <= set(losses[kind])
-    assert report == read_report(folder / "r.png")
+    assert report == read_report(folder / "r.png").as_dict()
 
 
 def test_a_run_writes_a_time_lapse(painted):
@@ -100,6 +102,68 @@ def test_like_repeats_a_saved_picture_bit_for_bit(painted, tmp_path, kept):
     run("stylize", *PICTURES, "-o", tmp_path / "again.png", "--like", folder / kept)
     with Image.open(folder / "r.png") as first, Image.open(tmp_path / "again.png") as again:
         assert first.tobytes() == again.tobytes()
+
+
+ONE_PASS = {
+    "method": ["swap", "cat", "great_wave", "--method", "adain", "--mix", "starry_night=0.5"],
+    "network": ["fast", "cat", "--checkpoint", "great-wave"],
+    "stylize": ["stylize", "cat", "great_wave", "--preset", "style-swap"],
+}
+
+
+@pytest.mark.parametrize("kind", ONE_PASS)
+def test_like_repeats_results_of_every_engine(kind, tmp_path):
+    paintings = [] if kind == "network" else ["great_wave"]
+    one, other = tmp_path / "first.png", tmp_path / "again.png"
+    for command in (
+        [*ONE_PASS[kind], "-o", one, "--size", "72"],
+        ["stylize", "cat", *paintings, "-o", other, "--like", one],
+    ):
+        done = invoke(*command)
+        assert done.exit_code == 0, done.output
+    first, again = read_report(one), read_report(other)
+    assert (again.engine, again.settings) == (first.engine, first.settings)
+    assert (again.paintings, again.weights) == (first.paintings, first.weights)
+    assert again.checkpoint == first.checkpoint
+    assert open_picture(one).tobytes() == open_picture(other).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--iterations", "5"], ["`--iterations` is for presets; adain paints in one pass"]),
+        (["--start", "cat"], ["`--start` is for presets"]),
+        (["--time-lapse", "t.webp"], ["`--time-lapse` is for presets"]),
+        (["--seed", "1"], ["`--seed` is for presets"]),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else None,
+)
+def test_what_only_optimizations_have_is_refused_for_others(here, options, words):
+    message = refused("stylize", *PICTURES, "-o", "r.png", "--preset", "adain", *options)
+    assert [word for word in words if word not in message] == []
+
+
+def test_a_trained_network_takes_no_painting(here):
+    message = refused("stylize", *PICTURES, "-o", "r.png", "--preset", "great-wave")
+    assert "great-wave has learned its own painting: leave out `starry_night`" in message
+
+
+def test_an_option_of_its_own_comes_before_the_settings(tmp_path):
+    options = ["--size", "64", "--set", "size=96", "--iterations", "3"]
+    assert invoke("stylize", *PICTURES, "-o", tmp_path / "r.png", *options).exit_code == 0
+    assert read_report(tmp_path / "r.png").size[0] == 64
+
+
+def test_a_preset_needs_a_painting(here):
+    assert "Give a painting" in refused("stylize", "cat", "-o", "r.png")
+
+
+@pytest.mark.parametrize("path", sorted(GALLERY.glob("*.json")), ids=lambda path: path.stem)
+def test_every_result_of_the_gallery_can_be_repeated(path):
+    """They were written before reports said which engine painted."""
+    painter = repeated(read_report(path))
+    name = path.stem.removeprefix("method-").removeprefix("instant-")
+    assert painter.but({"size": 64}).settings == find(name).painter.but({"size": 64}).settings
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for subprocesses")
@@ -128,7 +192,7 @@ def test_control_c_keeps_the_picture(tmp_path):
     assert running.returncode == 0, text
     assert "keeping the picture" in text
     assert "Traceback" not in text
-    report = read_report(tmp_path / "r.png")
+    report = read_report(tmp_path / "r.png").as_dict()
     assert 1 <= report["iterations"] < 9000
     with Image.open(tmp_path / "r.png") as picture:
         assert max(picture.size) == 64
@@ -146,20 +210,6 @@ def here(tmp_path, monkeypatch, photo):
     save_png(photo, "old.png", {"settings": {"size": 64, "sparkle": 1}})
     Path("forged.json").write_text(json.dumps({"settings": {"\x1b[31m\ufeff": 1}}))
     return tmp_path
-
-
-def refused(*arguments):
-    """What a bad command says; it must stop at once with one sentence or two, on stderr."""
-    result = CliRunner().invoke(nst.cli.main.app, [*map(str, arguments)])
-    assert result.exit_code == 2, (result.output, result.exception)
-    assert isinstance(result.exception, SystemExit)
-    assert result.stdout == ""
-    lines = result.stderr.strip().splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("Error: ")
-    assert lines[0][-1] in ".?"
-    assert "Traceback" not in result.stderr
-    return lines[0]
 
 
 def never(*_, **__):
@@ -206,35 +256,46 @@ def never(*_, **__):
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
 def test_a_bad_option_is_refused_with_a_sentence(here, monkeypatch, options, words):
-    monkeypatch.setattr(nst.cli.main, "run", never)
+    monkeypatch.setattr(Optimization, "paint", never)
     message = refused("stylize", *PICTURES, "-o", "r.png", *options)
     assert [word for word in words if word not in message] == []
     assert not Path("r.png").exists()
 
 
+OTHER_WEIGHTS = {"name": "great-wave", "from": "great_wave.safetensors", "sha256": "0" * 64}
+
+
 @pytest.mark.parametrize(
     ("forged", "words"),
     [
-        ({"precision": 16}, ["`precision` in `f.json` is 16; it must be a name"]),
-        ({"precision": None}, ["`precision` in `f.json` is None"]),
-        ({"precision": ["bfloat16"]}, ["`precision` in `f.json` is ['bfloat16']"]),
-        ({"precision": {"a": [[1]] * 10**5}}, ["`precision` in `f.json` is {'a': [[1], "]),
+        ({"precision": 16}, ["`f.json`", "`precision` is 16: it must be a text"]),
+        ({"precision": ["bfloat16"]}, ["`f.json`", "`precision` is ['bfloat16']"]),
+        ({"precision": {"a": [[1]] * 10**5}}, ["`f.json`", "`precision` is {'a': [[1], "]),
         ({"precision": "float16"}, ["Unknown precision `float16`", "`bfloat16`"]),
-        ({"precision": "float32\x1b[2J"}, [r"`precision` in `f.json` is 'float32\x1b[2J'"]),
-        ({"precision": "float32\nDone."}, [r"is 'float32\nDone.'"]),
-        ({"preset": 7}, ["`preset` in `f.json` is 7"]),
-        ({"preset": "qui\x07ck"}, [r"`preset` in `f.json` is 'qui\x07ck'"]),
-        ({"checkpoint": 3}, ["`from` in `f.json` is None"]),
-        ({"checkpoint": "mosaic"}, ["`from` in `f.json` is None"]),
-        ({"checkpoint": {}}, ["`from` in `f.json` is None"]),
-        ({"checkpoint": {"from": ["x"]}}, ["`from` in `f.json` is ['x']"]),
-        ({"checkpoint": {"from": "a\x9b"}}, [r"`from` in `f.json` is 'a\x9b'"]),
-        ({"checkpoint": {"from": "me/own:a.pth@main"}}, ["nst fast", "checkpoint me/own:a.pth"]),
-        ({"method": None}, ["`method` in `f.json` is None"]),
-        ({"method": "\x1b]0;"}, [r"`method` in `f.json` is '\x1b]0;'"]),
-        ({"method": "wtc"}, ["Unknown method `wtc`", "`wct`"]),
-        ({"method": "wct"}, ["nst swap --method wct"]),
-        ({"settings": 5}, ["must be a table"]),
+        ({"precision": "float32\x1b[2J"}, [r"Unknown precision `float32\x1b[2J`"]),
+        ({"precision": "float32\nDone."}, [r"Unknown precision `float32\nDone.`"]),
+        ({"preset": 7}, ["`f.json`", "`preset` is 7"]),
+        ({"engine": "brush"}, ["`f.json`", "`engine` is 'brush'", "'any painting'"]),
+        ({"checkpoint": 3}, ["`f.json`", "`checkpoint` is 3: it must be a table"]),
+        ({"checkpoint": {}}, ["`f.json`", "`checkpoint.name` is missing"]),
+        ({"checkpoint": {"name": "a", "from": ["x"]}}, ["`checkpoint.from` is ['x']"]),
+        ({"checkpoint": {"name": "a", "from": "a\x9b"}}, [r"`a\x9b` painted this, a file"]),
+        (
+            {"checkpoint": {"name": "own", "from": "own.pth"}},
+            ["`own.pth` painted this, a file", "nst fast"],
+        ),
+        (
+            {"checkpoint": OTHER_WEIGHTS},
+            ["`great-wave` is not the one that painted this", "000000000000…"],
+        ),
+        ({"engine": "trained network"}, ["names no `checkpoint`"]),
+        ({"method": "wct", "settings": {"method": "wtc"}}, ["Unknown method `wtc`", "`wct`"]),
+        ({"method": "wct", "weights": [1, 1]}, ["has 2 weights for 1 mixed paintings"]),
+        (
+            {"method": "wct", "weights": [1, 1], "paintings": ["a", "own.jpg"]},
+            ["`own.jpg` was mixed in", "nst swap --mix"],
+        ),
+        ({"settings": 5}, ["`settings` is 5: it must be a table"]),
         ({"settings": {"size": "\x1b[1m"}}, [r"`size` is '\x1b[1m'"]),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
@@ -242,8 +303,8 @@ def test_a_bad_option_is_refused_with_a_sentence(here, monkeypatch, options, wor
 def test_a_forged_report_is_refused_and_its_control_characters_are_not_printed(
     here, monkeypatch, forged, words
 ):
-    monkeypatch.setattr(nst.cli.main, "run", never)
-    report = {"preset": DEFAULT, "settings": {}, **forged}
+    monkeypatch.setattr(Optimization, "paint", never)
+    report = {"preset": DEFAULT_PRESET, "settings": {}, **forged}
     Path("f.json").write_text(json.dumps(report), "utf-8")
     message = refused("stylize", *PICTURES, "-o", "r.png", "--like", "f.json")
     assert [word for word in words if word not in message] == []
@@ -296,7 +357,7 @@ def test_a_bad_picture_is_refused_with_a_sentence(here, content, style, words):
     ],
 )
 def test_a_bad_output_is_refused_before_the_run(here, monkeypatch, output, words):
-    monkeypatch.setattr(nst.cli.main, "run", never)
+    monkeypatch.setattr(Optimization, "paint", never)
     before = Path("photo.png").read_bytes()
     message = refused("stylize", "photo.png", "starry_night", "-o", output, *QUICK)
     assert [word for word in words if word not in message] == []
@@ -304,14 +365,14 @@ def test_a_bad_output_is_refused_before_the_run(here, monkeypatch, output, words
 
 
 def test_an_output_folder_that_may_not_be_written_is_refused(here, monkeypatch):
-    monkeypatch.setattr(nst.cli.main, "run", never)
+    monkeypatch.setattr(Optimization, "paint", never)
     message = refused("stylize", *PICTURES, "-o", "/proc/r.png")  # where not even root may write
     assert "`r.png` could not be written" in message
 
 
 @pytest.mark.parametrize("option", ["--report", "--time-lapse"])
 def test_no_input_is_overwritten_by_another_output(here, monkeypatch, photo, option):
-    monkeypatch.setattr(nst.cli.main, "run", never)
+    monkeypatch.setattr(Optimization, "paint", never)
     name = {"--report": "in.json", "--time-lapse": "in.webp"}[option]
     photo.save(name, format="WEBP")
     message = refused("stylize", name, "starry_night", "-o", "r.png", option, name)
@@ -367,14 +428,16 @@ def test_presets_as_json_can_be_read_back():
 
 
 def test_the_gallery_renders_a_preset_at_its_own_settings(tmp_path, monkeypatch):
-    small = get(DEFAULT).recipe.but({"size": 64}).with_iterations(6)
-    preset = get(DEFAULT).model_copy(update={"recipe": small})
-    monkeypatch.setattr(nst.cli.main, "all_presets", lambda: {DEFAULT: preset})
-    result = CliRunner().invoke(nst.cli.main.app, ["gallery", DEFAULT, "-o", str(tmp_path / "new")])
+    small = get(DEFAULT_PRESET).recipe.but({"size": 64}).with_iterations(6)
+    offer = Offer(DEFAULT_PRESET, Optimization(small))
+    monkeypatch.setattr(nst.study.gallery, "find", lambda name: offer)
+    result = CliRunner().invoke(
+        nst.cli.main.app, ["gallery", DEFAULT_PRESET, "-o", str(tmp_path / "new")]
+    )
     assert result.exit_code == 0, result.stderr
-    with Image.open(tmp_path / "new" / f"{DEFAULT}.webp") as picture:
+    with Image.open(tmp_path / "new" / f"{DEFAULT_PRESET}.webp") as picture:
         assert max(picture.size) == 64
-    kept = json.loads((tmp_path / "new" / f"{DEFAULT}.json").read_text("utf-8"))
+    kept = json.loads((tmp_path / "new" / f"{DEFAULT_PRESET}.json").read_text("utf-8"))
     assert Recipe.read(kept["settings"]) == small
     assert (kept["photo"], kept["painting"]) == (
         nst.study.gallery.PHOTO,
@@ -398,4 +461,4 @@ def test_the_progress_fits_a_terminal_of_80_columns(here, monkeypatch):
     assert result.exit_code == 0
     uncolored = re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue())
     plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "\n", uncolored)
-    assert re.search(rf"^\s*{DEFAULT} .*6/6.* left", plain, re.MULTILINE), plain
+    assert re.search(rf"^\s*{DEFAULT_PRESET} .*6/6.* left", plain, re.MULTILINE), plain

@@ -14,13 +14,13 @@ import nst.cli.main
 from nst.checkpoints import hub
 from nst.cli import measures
 from nst.engines.optimize import stylize
-from nst.engines.outputs import report
-from nst.engines.trained import FastSettings
 from nst.engines.trained import stylize as paint_fast
 from nst.pictures.images import fit, open_picture, resized, save_png
 from nst.settings import catalog
+from nst.settings.onepass import TrainedSettings
 from nst.steps import last
-from nst.study.measures import MEASURES, Judge
+from nst.study.judge import Judge
+from nst.study.measures import MEASURES
 
 ROOT = Path(__file__).parents[2]
 PAIR = ["--photo", "cat", "--painting", "great_wave"]
@@ -61,7 +61,7 @@ def painted(request, cat, wave, tmp_path_factory):
     recipe = catalog.get("quick").recipe.but({"size": 64, "backbone.network": request.param})
     result = last(stylize(cat, wave, recipe.with_iterations(3)))
     path = tmp_path_factory.mktemp("painted") / "painted.png"
-    save_png(result.picture, path, report(result, "quick", "cat", "great_wave"))
+    save_png(result.picture, path, result.report.as_dict())
     return path, request.param
 
 
@@ -97,9 +97,9 @@ def test_a_named_network_overrides_the_report(painted):
 @pytest.mark.parametrize("name", ["great-wave", "starry-night"])
 def test_an_instant_result_is_not_measured_by_the_network_of_its_training(name, tmp_path, cat):
     loaded = hub.load(hub.bundled()[name])
-    result = last(paint_fast(cat, loaded, FastSettings(size=64)))
+    result = last(paint_fast(cat, loaded, TrainedSettings(size=64)))
     path = tmp_path / "instant.png"
-    save_png(result.picture, path, {"photo": "cat", **result.report})
+    save_png(result.picture, path, result.report.but(photo="cat").as_dict())
     trainer = loaded.checkpoint.notes["training"]["settings"]["backbone"]["network"]
     found, remarks = measured(path, *PAIR)
     assert {trainer, found["network"]} == {"vgg16", "vgg19"}

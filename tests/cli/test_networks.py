@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 import nst.cli.main
 import nst.cli.networks
 import nst.engines.trained
+from nst.checkpoints.files import load_checkpoint, save_checkpoint
 from nst.checkpoints.hub import CATALOG, catalog
-from nst.checkpoints.layouts import load_checkpoint, save_checkpoint
 from nst.cli.terminal import check_output
 from nst.nn.state import NOTES_KEY
 from nst.nn.transformer import TransformerNetwork
@@ -184,7 +184,7 @@ def test_the_samples_are_three_painted_photos(trained):
 def test_a_finished_training_can_paint(trained, tmp_path):
     weights = trained[0] / "w.safetensors"
     done("fast", "cat", "-o", tmp_path / "cat.png", "--checkpoint", weights, "--size", "64")
-    assert read_report(tmp_path / "cat.png")["checkpoint"]["style"] == "starry_night"
+    assert read_report(tmp_path / "cat.png").checkpoint.style == "starry_night"
 
 
 def halted(monkeypatch, step, when="before"):
@@ -390,7 +390,7 @@ def test_one_photo_becomes_one_file(here):
     assert "1 of 1 painted: r.png" in said
     with Image.open("r.png") as picture:
         assert (picture.format, picture.size, picture.mode) == ("PNG", (50, 41), "RGB")
-    report = read_report("r.png")
+    report = read_report("r.png").as_dict()
     assert report["photo"] == "one.png"
     assert report["checkpoint"]["style"] == "mine"
     assert report["settings"] == {"size": None, "strength": 1.0, "keep_colors": False}
@@ -399,7 +399,7 @@ def test_one_photo_becomes_one_file(here):
 def test_options_reach_the_settings(here):
     options = ["--size", "32", "--strength", "0.25", "--keep-colors"]
     done(*paint("album/one.png", "-o", "r.png", *options))
-    assert read_report("r.png")["settings"] == {
+    assert read_report("r.png").settings == {
         "size": 32,
         "strength": 0.25,
         "keep_colors": True,
@@ -420,7 +420,7 @@ def test_strength_0_gives_the_photo(here):
 def test_several_photos_become_a_folder(here, given):
     said = done(*paint(*given, "-o", "new/deep"))
     assert "3 of 3 painted: new/deep" in said
-    found = {path.name: read_report(path)["photo"] for path in Path("new/deep").iterdir()}
+    found = {path.name: read_report(path).photo for path in Path("new/deep").iterdir()}
     assert found == {"one.png": "one.png", "two.png": "two.jpg", "three.png": "three.webp"}
     sizes = {name: Image.open(Path("new/deep", name)).size for name in found}
     assert sizes == {"one.png": (50, 41), "two.png": (33, 64), "three.png": (70, 30)}
@@ -462,7 +462,7 @@ def test_a_file_comes_before_a_bundled_name(here):
 def test_photos_of_one_stem_keep_their_whole_names(here):
     noise(24, 20, 5).save("album/one.jpg")
     done(*paint("album", "-o", "new"))
-    found = {read_report(path)["photo"] for path in Path("new").iterdir()}
+    found = {read_report(path).photo for path in Path("new").iterdir()}
     assert found == {"one.jpg", "one.png", "two.jpg", "three.webp"}
 
 
@@ -480,7 +480,7 @@ def test_an_existing_file_is_overwritten_only_by_force(here):
     assert "`r.png` exists already. `--force` overwrites." in text
     assert Path("r.png").read_bytes() == b"precious"
     done(*paint("album/one.png", "-o", "r.png", "--force"))
-    assert read_report("r.png")["photo"] == "one.png"
+    assert read_report("r.png").photo == "one.png"
 
 
 def test_a_folder_with_some_of_the_results_is_not_touched(here):
@@ -522,11 +522,11 @@ def test_no_photo_is_overwritten_through_a_link(here):
         (["album/one.png", "-o", "nowhere/r.png"], ["`nowhere`"]),
         (["album/one.png", "-o", "bad.jpg/new"], ["bad.jpg"]),
         (["empty", "-o", "new"], ["`empty` holds no pictures"]),
-        (["album/one.png", "-o", "r.png", "--strength", "1.5"], ["`--strength`", "1"]),
-        (["album/one.png", "-o", "r.png", "--strength", "-0.5"], ["`--strength`", "0"]),
-        (["album/one.png", "-o", "r.png", "--strength", "nan"], ["`--strength`"]),
-        (["album/one.png", "-o", "r.png", "--size", "3"], ["`--size`", "16"]),
-        (["album/one.png", "-o", "r.png", "--size", "99999"], ["`--size`", "16384"]),
+        (["album/one.png", "-o", "r.png", "--strength", "1.5"], ["`strength`", "1"]),
+        (["album/one.png", "-o", "r.png", "--strength", "-0.5"], ["`strength`", "0"]),
+        (["album/one.png", "-o", "r.png", "--strength", "nan"], ["`strength`"]),
+        (["album/one.png", "-o", "r.png", "--size", "3"], ["`size`", "16"]),
+        (["album/one.png", "-o", "r.png", "--size", "99999"], ["`size`", "16384"]),
     ],
     ids=lambda value: " ".join(value),
 )

@@ -7,7 +7,7 @@ from PIL import Image
 
 from nst.pictures.images import read_report
 from nst.settings.onepass import all_methods
-from tests.cli.test_compare import invoke, refused
+from tests.helpers import invoke, refused
 
 SMALL = ("--size", "64")
 
@@ -31,7 +31,7 @@ def swap(*arguments):
 def test_each_method_paints_and_says_how(method):
     said = swap("photo.png", "great_wave", "-o", "r.png", *SMALL, "--method", method)
     assert f"{method}: 64 × 43 pixels" in said
-    report = read_report("r.png")
+    report = read_report("r.png").as_dict()
     assert report["method"] == method
     assert method.startswith(report["settings"]["method"])
     assert (report["photo"], report["paintings"]) == ("photo.png", ["great_wave"])
@@ -44,14 +44,14 @@ def test_options_reach_the_settings():
     swap(
         "photo.png", "whalers", "-o", "r.png", *SMALL, *options, "--stroke", "0.7", "--keep-colors"
     )
-    settings = read_report("r.png")["settings"]
+    settings = read_report("r.png").settings
     assert settings["swap"] == {"patch": 5, "stride": 2, "balance": 0.5, "most": 16_000}
     assert (settings["strength"], settings["stroke"], settings["keep_colors"]) == (0.8, 0.7, True)
 
 
 def test_paintings_can_be_mixed():
     swap("photo.png", "great_wave", "-o", "r.png", *SMALL, "--mix", "starry_night=0.5")
-    report = read_report("r.png")
+    report = read_report("r.png").as_dict()
     assert report["paintings"] == ["great_wave", "starry_night"]
     assert report["weights"] == [1.0, 0.5]
 
@@ -59,7 +59,7 @@ def test_paintings_can_be_mixed():
 def test_a_painting_may_be_mixed_in_twice():
     mixed = ["--mix", "great_wave=0.1", "--mix", "great_wave=0.9"]
     swap("photo.png", "whalers", "-o", "r.png", *SMALL, *mixed)
-    assert read_report("r.png")["weights"] == [1.0, 0.1, 0.9]
+    assert read_report("r.png").weights == (1.0, 0.1, 0.9)
 
 
 def test_a_tiny_painting_is_painted_with():

@@ -111,7 +111,7 @@ def test_the_same_inputs_give_the_same_picture_bit_for_bit(photo, painting, prec
     one, two = (run(photo, painting, wanted, precision=precision) for _ in range(2))
     assert same(one.picture, two.picture)
     assert one.history == two.history
-    assert one.report["precision"] == nearest(precision)
+    assert one.report.precision == nearest(precision)
 
 
 def test_both_precisions_agree_on_the_losses(photo, painting):
@@ -130,19 +130,19 @@ def test_without_bfloat16_a_run_that_wants_it_takes_float32_and_says_so(
         run(photo, painting, recipe(), precision=precision) for precision in ("float32", "bfloat16")
     )
     assert same(exact.picture, taken.picture)
-    assert taken.warning == taken.report["warning"]
-    assert "cannot compute in bfloat16, so float32 was taken" in taken.warning
-    assert taken.report["precision"] == "float32"
-    assert taken.report["complete"]
-    assert exact.warning == ""
+    assert taken.report.warning == taken.report.warning
+    assert "cannot compute in bfloat16, so float32 was taken" in taken.report.warning
+    assert taken.report.precision == "float32"
+    assert taken.report.complete
+    assert exact.report.warning == ""
 
 
 def test_both_warnings_of_a_run_are_said(photo, painting, without_bfloat16):
     wanted = recipe(normalization="sum", style__weight=1e12, style__layers="conv3_1=1e12")
     result = run(photo, painting, wanted, precision="bfloat16")
-    assert "cannot compute in bfloat16" in result.warning
-    assert "grew out of range" in result.warning
-    assert not result.report["complete"]
+    assert "cannot compute in bfloat16" in result.report.warning
+    assert "grew out of range" in result.report.warning
+    assert not result.report.complete
 
 
 def test_an_unknown_precision_is_refused_with_the_closest(photo, painting):
@@ -152,7 +152,7 @@ def test_an_unknown_precision_is_refused_with_the_closest(photo, painting):
 
 def test_by_default_the_machines_faster_precision_is_used(photo, painting):
     result = run(photo, painting, recipe(pyramid__iterations=[1]), precision=None)
-    assert result.report["precision"] == calibration().precision
+    assert result.report.precision == calibration().precision
 
 
 def test_another_seed_gives_another_picture(photo, painting):
@@ -283,7 +283,7 @@ def test_levels_have_the_planned_sizes_and_steps(photo, painting):
     assert {step.levels for step in steps} == {3}
     assert [step.index for step in steps] == [1, 2, 3, 4, 5, 6]
     assert {step.total for step in steps} == {6}
-    assert len(steps[-1].result.report["seconds_by_level"]) == 3
+    assert len(steps[-1].result.report.seconds_by_level) == 3
 
 
 def test_a_level_starts_from_the_result_of_the_one_before(photo, painting):
@@ -336,9 +336,9 @@ def test_a_run_finished_early_gives_a_full_size_result(photo, painting, index):
     assert seen.size == step.size
     assert result.picture.size == result.photo.size == (64, 43)
     assert distance(result.picture, seen.resize((64, 43), Image.Resampling.BICUBIC)) < 2
-    assert result.report["iterations"] == index == len(result.history)
-    assert result.report["size"] == [64, 43]
-    assert result.warning == ""
+    assert result.report.iterations == index == len(result.history)
+    assert result.report.size == (64, 43)
+    assert result.report.warning == ""
 
 
 def test_closing_the_generator_stops_the_run_and_frees_it(photo, painting, monkeypatch):
@@ -401,7 +401,7 @@ def test_the_reported_losses_add_up(photo, painting):
 def test_the_report_has_what_it_takes_to_repeat_the_run(photo, painting):
     wanted = recipe(seed=11)
     result = run(photo, painting, wanted)
-    report = json.loads(json.dumps(result.report, allow_nan=False))
+    report = json.loads(json.dumps(result.report.as_dict(), allow_nan=False))
     assert Recipe.read(report["settings"]) == wanted
     assert report["losses"]["first"] == result.history[0].as_dict()
     assert report["losses"]["last"] == result.history[-1].as_dict()
@@ -430,12 +430,12 @@ def test_a_diverging_run_stops_with_the_last_good_picture(photo, painting, chang
             pictures.append(step.picture())
     result = steps[-1].result
     assert step.index < 80
-    assert "optimizer.learning_rate" in result.warning
-    assert "1000" in result.warning
-    assert ("optimizer.clamp" in result.warning) is not wanted.optimizer.clamp
-    assert result.report["warning"] == result.warning
+    assert "optimizer.learning_rate" in result.report.warning
+    assert "1000" in result.report.warning
+    assert ("optimizer.clamp" in result.report.warning) is not wanted.optimizer.clamp
+    assert result.report.warning == result.report.warning
     assert any(same(result.picture, picture) for picture in pictures)
-    json.dumps(result.report, allow_nan=False)
+    json.dumps(result.report.as_dict(), allow_nan=False)
     first = result.history[0].total
     again = wanted.but({"start.image": "picture", "pyramid.iterations": [1]})
     kept = run(photo, painting, again, start=result.picture).history[0].total
@@ -446,14 +446,14 @@ def test_weights_that_overflow_at_once_keep_the_start(photo, painting):
     wanted = recipe(normalization="sum", style__weight=1e12, style__layers="conv3_1=1e12")
     result = run(photo, painting, wanted)
     assert same(result.picture, at_64(photo))
-    assert "weights" in result.warning
-    assert result.report["iterations"] == 1
+    assert "weights" in result.report.warning
+    assert result.report.iterations == 1
 
 
 def test_the_report_of_weights_that_overflow_at_once_is_valid_json(photo, painting):
     wanted = recipe(normalization="sum", style__weight=1e12, style__layers="conv3_1=1e12")
     report = run(photo, painting, wanted).report
-    assert json.loads(json.dumps(report, allow_nan=False))["warning"]
+    assert json.loads(json.dumps(report.as_dict(), allow_nan=False))["warning"]
 
 
 def test_a_run_that_ends_in_a_bad_spell_keeps_its_best_picture(photo, painting):
@@ -462,9 +462,9 @@ def test_a_run_that_ends_in_a_bad_spell_keeps_its_best_picture(photo, painting):
     )
     result = run(photo, painting, wanted)
     assert max(losses.total for losses in result.history) > DIVERGED * result.history[0].total
-    assert "`optimizer.learning_rate`" in result.warning
+    assert "`optimizer.learning_rate`" in result.report.warning
     assert same(result.picture, at_64(photo))  # nothing was better than the start
-    assert result.report["iterations"] == PATIENCE
+    assert result.report.iterations == PATIENCE
 
 
 @pytest.mark.parametrize(
@@ -603,7 +603,7 @@ def test_pictures_of_any_shape_can_be_compared(photo, painting, kind, photo_shap
     wanted = style_alone(kind, pyramid__iterations=[2])
     result = run(photo.resize(photo_shape), painting.resize(painting_shape), wanted)
     assert all(math.isfinite(losses.total) for losses in result.history)
-    assert not result.warning
+    assert not result.report.warning
 
 
 @pytest.mark.parametrize("color", ["black", "white"])
@@ -613,7 +613,7 @@ def test_a_painting_of_one_color_is_no_trouble(photo, kind, color):
     for pictures in ((photo, plain), (plain, photo), (plain, plain)):
         result = run(*pictures, style_alone(kind, pyramid__iterations=[3]))
         assert all(math.isfinite(losses.total) for losses in result.history)
-        assert not result.warning
+        assert not result.report.warning
 
 
 def test_the_first_loss_by_statistics_equals_an_independent_float64_computation(photo, painting):
@@ -842,7 +842,7 @@ def test_each_large_level_of_a_run_tells_how_fast_its_steps_were(photo, painting
     sides = recipe(size=256, pyramid__scales=[0.25, 0.75, 1], pyramid__iterations=[6, 6, 5])
     result = run(photo.crop((0, 0, 32, 32)), painting, sides)
     assert [share for _, share in learned] == pytest.approx([0.25, 0.25], rel=0.01)
-    assert result.report["iterations"] == 17
+    assert result.report.iterations == 17
 
 
 def test_too_few_steps_tell_nothing_of_the_machine(photo, painting, learned):

@@ -9,17 +9,14 @@ from nst.checkpoints import hub
 from nst.engines import anypainting, trained
 from nst.engines.anypainting import Style
 from nst.engines.painters import (
-    CheckpointSettings,
-    backbone_of,
-    expected,
+    Optimization,
+    TrainedNetwork,
     find,
-    paint,
     painters,
-    refuse_download,
 )
 from nst.names import Problem, UnknownName
 from nst.settings.catalog import all_presets, get
-from nst.settings.onepass import all_methods, method
+from nst.settings.onepass import TrainedSettings, all_methods, method
 from nst.steps import last
 from nst.study import compare
 from nst.study.tables import row
@@ -38,7 +35,7 @@ def outcomes(photo, painting):
 def test_names_are_given_once():
     kinds = [all_presets(), hub.bundled(), all_methods()]
     assert sum(map(len, kinds)) == len(painters())
-    assert find("tuned") == (get("tuned").title, get("tuned").recipe)
+    assert find("tuned") == (get("tuned").title, Optimization(get("tuned").recipe))
     with pytest.raises(UnknownName, match="Did you mean `style-swap`"):
         find("styleswap")
 
@@ -48,7 +45,7 @@ def test_each_kind_paints_as_alone(outcomes, photo, painting):
     loaded = hub.load(hub.find("starry-night"))
     alone = [
         last(anypainting.stylize(photo, [Style(painting)], swap)),
-        last(trained.stylize(photo, loaded, trained.FastSettings(size=64))),
+        last(trained.stylize(photo, loaded, TrainedSettings(size=64))),
     ]
     for outcome, result in zip(outcomes[1:], alone, strict=True):
         assert not outcome.error
@@ -70,43 +67,45 @@ def test_all_kinds_have_the_same_numbers(outcomes):
 
 def test_none_is_judged_by_the_network_that_painted(outcomes):
     for outcome in outcomes:
-        assert outcome.measured_by != backbone_of(outcome.variant.recipe)
-    assert [backbone_of(outcome.variant.recipe) for outcome in outcomes] == [
+        assert outcome.measured_by != outcome.variant.painter.backbone()
+    assert [outcome.variant.painter.backbone() for outcome in outcomes] == [
         *("vgg19", "vgg19", "vgg16")
     ]
 
 
 def test_an_estimate_grows_with_the_size():
     for name in NAMES:
-        small, large = (find(name)[1].but({"size": side}) for side in (128, 512))
+        small, large = (find(name).painter.but({"size": side}) for side in (128, 512))
         pictures = (600, 400), (500, 500)
-        assert expected(small, *pictures)[0] < expected(large, *pictures)[0]
+        assert small.expected(*pictures)[0] < large.expected(*pictures)[0]
     assert len(seconds(of_presets(NAMES, 64), *pictures)) == 3
 
 
 def test_a_search_for_patches_counts_by_layer_and_balance():
     pictures = (600, 400), (500, 500)
-    plain, priced = (find(name)[1] for name in ("style-swap", "style-swap-balanced"))
-    once, balanced = (expected(one, *pictures)[0] for one in (plain, priced))
+    plain, priced = (find(name).painter for name in ("style-swap", "style-swap-balanced"))
+    once, balanced = (one.expected(*pictures)[0] for one in (plain, priced))
     assert 3 * once < balanced < 7 * once
-    optimized = find("style-swap-optimized")[1]
+    optimized = find("style-swap-optimized").painter
     shallow = optimized.but({"content.layers": "conv1_1"})
-    assert expected(shallow, *pictures)[0] > expected(optimized, *pictures)[0]
+    assert shallow.expected(*pictures)[0] > optimized.expected(*pictures)[0]
 
 
 @pytest.mark.parametrize(("name", "size"), [("starry-night", 32), ("adain", 16), ("wct", 2048)])
 def test_any_size_that_an_engine_takes_has_an_estimate(name, size):
-    assert expected(find(name)[1].but({"size": size}), (600, 400), (500, 500))[0] > 0
+    assert find(name).painter.but({"size": size}).expected((600, 400), (500, 500))[0] > 0
 
 
 def test_changes_are_told_for_every_kind():
-    changed = CheckpointSettings(checkpoint="starry-night").but({"strength": 0.5})
-    assert changed.changes_from(find("starry-night")[1]) == {"strength": 0.5}
+    plain = find("starry-night").painter
+    changed = plain.but({"strength": 0.5})
+    assert changed.settings.changes_from(plain.settings) == {"strength": 0.5}
+    assert changed.checkpoint == plain.checkpoint
 
 
 def test_a_network_needs_no_painting(photo, painting):
-    own = find("starry-night")[1].but({"size": 64})
-    one, other = (last(paint(photo, style, own)).picture for style in (painting, photo))
+    own = find("starry-night").painter.but({"size": 64})
+    one, other = (last(own.paint(photo, style)).picture for style in (painting, photo))
     assert one.tobytes() == other.tobytes()
 
 
@@ -121,36 +120,36 @@ def nowhere(tmp_path, monkeypatch):
     monkeypatch.delenv("NST_ANY_CHECKPOINT", raising=False)
 
 
-def settings_that_load():
+def painters_that_load():
     trained = next(entry.name for entry in hub.catalog().values() if not entry.bundled)
     recipe = get("vgg16").recipe.but({"backbone.weights": "torchvision"})
-    return recipe, CheckpointSettings(checkpoint=trained)
+    return Optimization(recipe), TrainedNetwork(TrainedSettings(), trained)
 
 
 @pytest.mark.parametrize("number", [0, 1], ids=["backbone", "checkpoint"])
 def test_what_needs_a_download_is_refused_unless_the_owner_allows_it(number, nowhere, monkeypatch):
-    settings = settings_that_load()[number]
+    painter = painters_that_load()[number]
     with pytest.raises(Problem, match="which the owner of this page does not allow"):
-        refuse_download(settings)
+        painter.refuse_download()
     monkeypatch.setenv("NST_ANY_CHECKPOINT", "1")
-    refuse_download(settings)
+    painter.refuse_download()
 
 
 def test_a_strangers_checkpoint_is_refused_though_it_was_downloaded(nowhere, monkeypatch):
     monkeypatch.setattr(hub, "cached", lambda entry: Path("w.pth"))
-    refuse_download(settings_that_load()[1])
+    painters_that_load()[1].refuse_download()
     with pytest.raises(UnknownName):
-        refuse_download(CheckpointSettings(checkpoint="someone/strokes:w.pth"))
+        TrainedNetwork(TrainedSettings(), "someone/strokes:w.pth").refuse_download()
 
 
 def test_weights_that_were_downloaded_are_allowed(nowhere, tmp_path):
-    recipe, _ = settings_that_load()
+    painter, _ = painters_that_load()
     folder = tmp_path / "hub" / "checkpoints"
     folder.mkdir(parents=True)
     (folder / "vgg16_features-amdegroot-88682ab5.pth").touch()
-    refuse_download(recipe)
+    painter.refuse_download()
 
 
 def test_nothing_that_is_offered_needs_a_download(nowhere):
     for offer in painters().values():
-        refuse_download(offer.settings)
+        offer.painter.refuse_download()

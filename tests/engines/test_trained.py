@@ -1,4 +1,4 @@
-"""The instant engine: sizes, bands against the whole, strength, colors, and its report."""
+"""Trained networks: sizes, bands against the whole, strength, colors, and the report."""
 
 import json
 import subprocess
@@ -12,17 +12,20 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
+import nst.engines.bands
 import nst.engines.trained
+from nst.checkpoints.files import save_checkpoint
 from nst.checkpoints.hub import load_file
-from nst.checkpoints.layouts import save_checkpoint
-from nst.engines.trained import FastSettings, painted, stylize
+from nst.engines.bands import painted
+from nst.engines.trained import stylize
 from nst.machine import Calibration
 from nst.nn.state import BadCheckpoint
 from nst.nn.transformer import TransformerNetwork
+from nst.settings.onepass import TrainedSettings
 from nst.steps import last
 
 ROOT = Path(__file__).parents[2]
-WHOLE, BAND = nst.engines.trained.WHOLE_PIXELS, nst.engines.trained.BAND_PIXELS
+WHOLE, BAND = nst.engines.bands.WHOLE_PIXELS, nst.engines.bands.BAND_PIXELS
 
 
 def network(upsampling="nearest", width=8, blocks=2, seed=2):
@@ -73,8 +76,8 @@ def checkpoint(tmp_path, monkeypatch):
 
 def in_bands(monkeypatch, rows, width):
     """Every picture runs in bands of about so many rows at full size."""
-    monkeypatch.setattr(nst.engines.trained, "WHOLE_PIXELS", 0)
-    monkeypatch.setattr(nst.engines.trained, "BAND_PIXELS", rows * width)
+    monkeypatch.setattr(nst.engines.bands, "WHOLE_PIXELS", 0)
+    monkeypatch.setattr(nst.engines.bands, "BAND_PIXELS", rows * width)
 
 
 def difference(a, b):
@@ -83,7 +86,7 @@ def difference(a, b):
 
 
 def run(photo, checkpoint, **settings):
-    return last(stylize(photo, checkpoint, FastSettings(**settings)))
+    return last(stylize(photo, checkpoint, TrainedSettings(**settings)))
 
 
 SIZES = [(1, 1), (3, 50), (50, 3), (17, 16), (16, 16), (15, 40), (33, 29), (64, 48), (101, 1)]
@@ -178,7 +181,7 @@ def test_a_seam_would_be_seen(large, monkeypatch):
     photo, made = large(61, 203), network()
     whole = painted(photo, made, torch.float32)
     in_bands(monkeypatch, 16, 61)
-    monkeypatch.setattr(nst.engines.trained, "MARGIN", 2)
+    monkeypatch.setattr(nst.engines.bands, "MARGIN", 2)
     assert difference(whole, painted(photo, made, torch.float32)).max() > 1
 
 
@@ -189,13 +192,13 @@ def test_statistics_of_bands_are_those_of_the_whole(upsampling, rows, large, mon
     photo, made = large(60, 148), network(upsampling)
     in_bands(monkeypatch, rows, 60)
     found = []
-    statistics = nst.engines.trained._Computed._statistics
+    statistics = nst.engines.bands._Computed._statistics
 
     def seen(self):
         found.append((self.stage, *statistics(self)))
         return found[-1][1:]
 
-    monkeypatch.setattr(nst.engines.trained._Computed, "_statistics", seen)
+    monkeypatch.setattr(nst.engines.bands._Computed, "_statistics", seen)
     painted(photo, made, torch.float32)
     expected = whole_statistics(photo, made)
     stages = [*made.down, *made.up]
@@ -370,7 +373,7 @@ def test_the_size_is_that_of_the_long_side(size, expected, checkpoint, large):
     result = run(large(90, 60), checkpoint, size=size)
     assert result.picture.size == expected
     assert result.photo.size == expected
-    assert result.report["size"] == list(expected)
+    assert result.report.size == expected
 
 
 @pytest.mark.parametrize(
@@ -378,7 +381,7 @@ def test_the_size_is_that_of_the_long_side(size, expected, checkpoint, large):
 )
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
-        FastSettings(**wrong)
+        TrainedSettings(**wrong)
 
 
 def test_a_run_repeats_bit_for_bit(checkpoint, large):
@@ -390,7 +393,7 @@ def test_a_run_repeats_bit_for_bit(checkpoint, large):
 
 def test_the_report_tells_what_was_done(checkpoint, large, precise):
     result = run(large(50, 41), checkpoint, strength=0.7, size=64)
-    report = json.loads(json.dumps(result.report))
+    report = json.loads(json.dumps(result.report.as_dict()))
     assert report["settings"] == {"size": 64, "strength": 0.7, "keep_colors": False}
     told = report["checkpoint"]
     assert (told["name"], told["style"]) == ("mine", "starry_night")
@@ -403,9 +406,25 @@ def test_the_report_tells_what_was_done(checkpoint, large, precise):
     assert {"nst", "torch", "pillow", "python"} <= set(report["versions"])
 
 
+@pytest.mark.parametrize(
+    "notes",
+    [
+        {"style": None, "training": {"photos": "x"}},
+        {"style": "a\u200db", "training": {"photos": 3, "iterations": 5, "seconds": "inf"}},
+        {"style": ["a"], "training": None},
+        {"training": {"photos": 1e400, "iterations": 5, "seconds": 2}, "before": 3},
+    ],
+)
+def test_strange_notes_of_somebody_elses_checkpoint_do_not_stop_it(notes, tmp_path, large):
+    path = tmp_path / "theirs.safetensors"
+    save_checkpoint(network(), path, json.loads(json.dumps(notes)))
+    report = run(large(50, 41), load_file(path)).report
+    assert json.loads(json.dumps(report.as_dict(), allow_nan=False))["training"] == {}
+
+
 def test_there_is_one_step_and_it_has_the_result(checkpoint, large):
     photo = large(50, 41)
-    steps = list(stylize(photo, checkpoint, FastSettings()))
+    steps = list(stylize(photo, checkpoint, TrainedSettings()))
     assert [(step.index, step.total) for step in steps] == [(1, 1)]
     (step,) = steps
     assert step.size == photo.size
@@ -420,7 +439,7 @@ def test_nothing_is_computed_before_the_step_is_asked_for(checkpoint, large, mon
         raise AssertionError("it began")
 
     monkeypatch.setattr(nst.engines.trained, "painted", never)
-    steps = stylize(large(50, 41), checkpoint, FastSettings())
+    steps = stylize(large(50, 41), checkpoint, TrainedSettings())
     with pytest.raises(AssertionError, match="it began"):
         next(steps)
 

@@ -15,25 +15,25 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import nst.engines.anypainting
-import nst.engines.trained
+import nst.engines.bands
 import nst.nn.moments
 import nst.nn.style_swap
 import nst.training.decoder
 from nst.checkpoints.hub import bundled, load
-from nst.engines import anypainting, optimize, trained
+from nst.engines import anypainting, bands, optimize, trained
 from nst.nn.exact import exact
 from nst.nn.losses import STYLE_LOSSES
 from nst.settings.catalog import all_presets
-from nst.settings.onepass import all_methods
+from nst.settings.onepass import TrainedSettings, all_methods
 from nst.settings.training import InverseRecipe, TrainingRecipe
 from nst.steps import last
 from nst.training.decoder import train_inverse
-from nst.training.loop import find_photos
 from nst.training.network import train
-from tests.training.test_network import ALONE
+from nst.training.photos import find_photos
+from tests.helpers import ALONE
 
 MODULES = (
-    nst.engines.trained,
+    nst.engines.bands,
     nst.nn.moments,
     nst.nn.style_swap,
     nst.training.decoder,
@@ -109,12 +109,12 @@ def test_a_method_for_any_painting(mps, name):
         last(anypainting.stylize(PHOTO, [anypainting.Style(PAINTING)], settings))
 
 
-@pytest.mark.parametrize("pixels", [trained.WHOLE_PIXELS, 10])
+@pytest.mark.parametrize("pixels", [bands.WHOLE_PIXELS, 10])
 def test_a_trained_network(mps, pixels, monkeypatch):
-    monkeypatch.setattr(trained, "WHOLE_PIXELS", pixels)  # a small one in bands, too
+    monkeypatch.setattr(bands, "WHOLE_PIXELS", pixels)  # a small one in bands, too
     network = load(next(iter(bundled().values())))
     with mps:
-        last(trained.stylize(PHOTO, network, trained.FastSettings()))
+        last(trained.stylize(PHOTO, network, TrainedSettings()))
 
 
 @pytest.fixture

@@ -5,14 +5,13 @@ import shutil
 import threading
 import time
 from contextlib import contextmanager
-from functools import partial
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import sync_playwright
 
 from nst.engines.optimize import stylize
-from nst.engines.painters import paint
+from nst.engines.painters import AnyPainting, Optimization, TrainedNetwork
 from nst.pages import launch
 from nst.pages.server import gradio_files, options
 from nst.pages.services import services
@@ -74,9 +73,8 @@ def serving(folder, engine, **variables):
     """The app as `app.py` builds and launches it, with a counted engine."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(launch, "stylize", engine.counted(stylize))
-        patch.setattr(
-            launch.compare, "run", partial(launch.compare.run, stylize=engine.counted(paint))
-        )
+        for kind in (Optimization, AnyPainting, TrainedNetwork):
+            patch.setattr(kind, "paint", engine.counted(kind.paint))
         found = services(folder, variables)
         with gradio_files(found):
             blocks = launch.build(found)

@@ -16,8 +16,8 @@ from nst.pages.services import services
 from nst.pictures.images import open_picture, read_report
 from nst.settings.catalog import paintings, photos
 from nst.settings.onepass import all_methods
-from tests.pages.test_instant import difference, result, wait_for_another
 from tests.pages.test_stylize import downloaded, press_stylize, query, upload, wait_for_query
+from tests.pages.test_trained import difference, result, wait_for_another
 from tests.pages.waiting import waited_for
 
 METHODS = list(all_methods())
@@ -48,7 +48,7 @@ def test_a_card_brings_its_own_settings(visit, tmp_path):
     page = visit(SMALL)
     choose(page, "style-swap-balanced")
     expect(page.locator("#balance input[type=number]")).to_have_value("0.5")
-    assert read_report(downloaded(page, "#png", tmp_path))["settings"]["swap"]["balance"] == 0.5
+    assert read_report(downloaded(page, "#png", tmp_path)).settings["swap"]["balance"] == 0.5
     wait_for_query(page, method="style-swap-balanced", **{"instant.balance": None})
     choose(page, "style-swap")
     expect(page.locator("#balance input[type=number]")).to_have_value("0")
@@ -158,7 +158,7 @@ def test_refine_goes_on_from_the_result(visit, engine):
 def test_the_file_has_its_settings(visit, tmp_path):
     page = visit(f"method=wct&photo=cat&painting=great_wave&{SMALL}")
     expect(page.locator("#status")).to_contain_text("wct:")
-    report = read_report(downloaded(page, "#png", tmp_path))
+    report = read_report(downloaded(page, "#png", tmp_path)).as_dict()
     assert (report["method"], report["photo"], report["painting"]) == ("wct", "cat", "great_wave")
     assert report["settings"]["size"] == 96
 
@@ -225,7 +225,7 @@ def test_a_program_gets_the_picture_and_its_settings(client):
     status, picture, _, _, report, png, *_ = paint(client)
     assert "style-swap: 96 ×" in status
     assert report["settings"]["method"] == "style-swap"
-    assert read_report(png)["size"] == report["size"]
+    assert list(read_report(png).size) == report["size"]
     assert difference(open_picture(picture), open_picture(png)) == 0
 
 
@@ -273,7 +273,7 @@ def test_the_same_is_painted_once(own_services):
 
 def test_a_saved_mixture_names_all_its_paintings_with_their_weights(client):
     _, _, _, _, shown, png, *_ = paint(client, 1.0, 0.0, "composition_viii", 0.5)
-    for report in (shown, read_report(png)):
+    for report in (shown, read_report(png).as_dict()):
         assert report["painting"] == report["paintings"][0]
         assert report["paintings"][1:] == ["composition_viii"]
         assert report["weights"] == [1.0, 0.5]

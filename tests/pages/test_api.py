@@ -74,7 +74,7 @@ def test_a_run_yields_its_progress_and_then_the_files(client, engine):
     with Image.open(png) as result, Image.open(canvas) as seen:
         assert result.format == "PNG"
         assert max(result.size) == max(seen.size) == 96
-    report = read_report(png)
+    report = read_report(png).as_dict()
     recipe = Recipe.read(report["settings"])
     assert (recipe.size, recipe.iterations, recipe.seed) == (96, 60, 4)
     assert json.loads(Path(settings).read_text("utf-8")) == report == used
@@ -152,7 +152,7 @@ def test_two_visitors_are_painted_for_one_after_the_other(connect, engine):
         thread.join()
     assert engine.started == 2
     assert engine.most == 1
-    seeds = [read_report(latest(job.outputs())[5])["settings"]["seed"] for job in jobs]
+    seeds = [read_report(latest(job.outputs())[5]).settings["seed"] for job in jobs]
     assert seeds == [1, 2]
 
 

@@ -136,6 +136,11 @@ def test_a_sweep_through_the_client(client):
         assert min(picture.size) > 2 * 40
 
 
+def sources(page):
+    """Where both sides of the slider come from."""
+    return [image.get_attribute("src") for image in page.locator("#compare-pair img").all()]
+
+
 def test_a_comparison_in_the_browser_leaves_everything_named(compare, tmp_path):
     page = compare()
     paint(page)
@@ -144,6 +149,12 @@ def test_a_comparison_in_the_browser_leaves_everything_named(compare, tmp_path):
     expect(page.locator("#compare-table th[scope=col]")).to_have_text(["3", "6"])
     page.get_by_role("tab", name="Slider").click()
     expect(page.locator("#compare-pair img")).to_have_count(2)
+    sides = sources(page)
+    assert len(set(sides)) == 2
+    page.locator("#compare-left input").click()
+    page.get_by_role("option", name="6").click()
+    expect(page.locator("#compare-pair img").first).to_have_attribute("src", sides[1])
+    assert set(sources(page)) == {sides[1]}
     page.get_by_role("tab", name="Scores").click()
     expect(page.locator("#compare-scores .mark-symbol path")).not_to_have_count(0)
     page.get_by_role("tab", name="Losses").last.click()

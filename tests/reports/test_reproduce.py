@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 import nst.engines.painters
+from nst.engines.painters import find as find_painter
 from nst.pictures.images import read_report
 from nst.reports.claims import UNKNOWN, agreement, verdicts
 from nst.reports.reproduce import Store, drawing, paint
-from nst.settings.onepass import method
 from nst.settings.recipe import Recipe
 from nst.study import compare
 from nst.study.figures import Cell, Claim, Figure, find
@@ -133,7 +133,7 @@ def test_a_sheet_has_a_line_for_each_published_number_and_each_claim(once):
 
 def test_retrained_weights_are_painted_with_again(photo, painting, tmp_path, monkeypatch):
     """What was kept of other weights is not taken for theirs."""
-    variant = Variant("A", "style-swap", method("style-swap").settings.but({"size": 64}))
+    variant = Variant("A", "style-swap", find_painter("style-swap").painter.but({"size": 64}))
     store = Store(tmp_path / "results")
     for _ in compare.run(photo, painting, [variant], keep=store.keep):
         pass
@@ -171,8 +171,8 @@ def test_a_kept_result_carries_its_settings(once):
     folder, outcomes = once
     pictures = [path for path in stored(folder) if path.suffix == ".png"]
     assert len(pictures) == 2
-    settings = [Recipe.read(read_report(path)["settings"]) for path in pictures]
-    assert all(outcome.variant.recipe in settings for outcome in outcomes)
+    settings = [Recipe.read(read_report(path).settings) for path in pictures]
+    assert all(outcome.variant.settings in settings for outcome in outcomes)
 
 
 def test_a_second_run_paints_nothing_and_says_the_same(once, done, photo, painting):

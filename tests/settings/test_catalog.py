@@ -9,7 +9,7 @@ from nst.nn.vgg import NETWORKS
 from nst.pictures.images import open_picture
 from nst.settings.base import flat
 from nst.settings.catalog import (
-    DEFAULT,
+    DEFAULT_PRESET,
     IMAGES,
     RECIPES,
     all_presets,
@@ -183,7 +183,7 @@ def test_presets_come_in_the_order_of_their_ranks():
 
 
 def test_the_default_preset_exists_and_comes_first():
-    assert next(iter(all_presets())) == DEFAULT
+    assert next(iter(all_presets())) == DEFAULT_PRESET
 
 
 @pytest.mark.parametrize(

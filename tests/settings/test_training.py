@@ -6,7 +6,7 @@ from nst.names import UnknownName
 from nst.nn.vgg import NETWORKS
 from nst.settings.base import BadSetting
 from nst.settings.catalog import ROOT
-from nst.settings.training import DEFAULT, TrainingRecipe, all_trainings, training
+from nst.settings.training import DEFAULT_TRAINING, TrainingRecipe, all_trainings, training
 
 FILES = sorted(path.stem for path in (ROOT / "training").glob("*.toml"))
 WANG = {"wang-style-1": 3.0, "wang-style-2": 15.0}  # their style weights
@@ -15,7 +15,7 @@ PHOTOS = 463  # portraits in the report of Wang et al.
 
 def test_every_file_is_read_under_its_name():
     assert list(all_trainings()) == FILES
-    assert {DEFAULT, *WANG} <= set(FILES)
+    assert {DEFAULT_TRAINING, *WANG} <= set(FILES)
 
 
 @pytest.mark.parametrize("name", FILES)

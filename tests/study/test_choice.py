@@ -7,10 +7,11 @@ import pytest
 import nst.study.choice
 from nst.names import Problem
 from nst.settings.base import BadSetting
+from nst.settings.catalog import get
 from nst.settings.files import BadFile
 from nst.study.choice import Comparison, Sweep, ready_made
 from nst.study.figures import find
-from nst.study.variants import TooMuch
+from nst.study.variants import TooMuch, refuse_if_too_long
 
 CHOICES = [
     Comparison(),
@@ -53,12 +54,12 @@ def test_signs_in_a_value_do_not_end_it():
 def test_presets_are_painted_side_by_side():
     variants = Comparison(presets=("gatys", "quick"), size=96).variants()
     assert [v.preset for v in variants] == ["gatys", "quick"]
-    assert {v.recipe.size for v in variants} == {96}
+    assert {v.settings.size for v in variants} == {96}
 
 
 def test_values_are_painted_side_by_side():
     variants = Comparison(by="values", preset="tuned", vary="seed=4,5", size=96).variants()
-    assert [(v.preset, v.recipe.seed, v.recipe.size) for v in variants] == [
+    assert [(v.preset, v.settings.seed, v.settings.size) for v in variants] == [
         ("tuned", 4, 96),
         ("tuned", 5, 96),
     ]
@@ -83,7 +84,7 @@ def test_a_sweep_may_have_one_axis():
 @pytest.mark.parametrize("axes", [("size=64,96", ""), ("seed=1", "size=64,96")])
 def test_a_sweep_of_sizes_has_no_size_for_all(axes):
     variants = Sweep(vary=axes[0], vary2=axes[1], size=512).variants()
-    assert [v.recipe.size for v in variants] == [64, 96]
+    assert [v.settings.size for v in variants] == [64, 96]
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,6 @@ def test_a_sweep_of_sizes_has_no_size_for_all(axes):
     [
         (Comparison, {"by": "colors"}, "`by`"),
         (Comparison, {"size": "large"}, "`size`"),
-        (Comparison, {"size": None}, "`size`"),
         (Comparison, {"size": "63"}, "`size`"),
         (Comparison, {"size": "1e9"}, "`size`"),
         (Comparison, {"sparkle": "3"}, "`sparkle`"),
@@ -169,3 +169,53 @@ def test_a_bad_file_of_ready_made_comparisons_is_refused(tmp_path, monkeypatch, 
 def test_what_the_way_of_comparing_does_not_use_is_not_taken_from_an_address(damage):
     query = dict(parse_qsl(damage)) | {"presets": "quick,tuned"}
     assert Comparison.read(query) == Comparison.read({"presets": "quick,tuned"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "tree", "field"),
+    [
+        (Comparison, {"by": "colors"}, "by"),
+        (Comparison, {"size": "large"}, "size"),
+        (Comparison, {"size": "63"}, "size"),
+        (Comparison, {"presets": "quick"}, "presets"),
+        (Comparison, {"presets": "quikc,tuned"}, "presets"),
+        (Comparison, {"by": "values", "vary": "seed"}, "vary"),
+        (Comparison, {"by": "values", "vary": "seed=1,x"}, "vary"),
+        (Comparison, {"by": "values", "vary": "size=1,x"}, "vary"),
+        (Comparison, {"by": "values", "vary": "seed=1,2", "size": "9"}, "size"),
+        (Comparison, {"by": "values", "preset": "quikc"}, "preset"),
+        (Comparison, {"by": "figure", "figure": "lu-table-11"}, "figure"),
+        (Sweep, {"vary": "ratio=1,x"}, "vary"),
+        (Sweep, {"vary2": "ratio=1,x"}, "vary2"),
+        (Sweep, {"vary": "", "vary2": "ratio=1,x"}, "vary2"),
+        (Sweep, {"vary2": "style.weight=1,x"}, "vary2"),
+        (Sweep, {"size": "9"}, "size"),
+        (Sweep, {"preset": "quikc"}, "preset"),
+    ],
+)
+def test_a_problem_says_which_field_it_is_about(kind, tree, field):
+    with pytest.raises(Problem) as refused:
+        kind.read(tree).variants()
+    assert refused.value.field == field
+
+
+def test_what_takes_too_long_is_a_problem_of_the_size():
+    variants = Comparison().variants()
+    with pytest.raises(Problem) as refused:
+        refuse_if_too_long(variants, (600, 400), (500, 500), 1e-3)
+    assert refused.value.field == "size"
+
+
+def test_a_comparison_has_settings_in_common_before_what_varies():
+    values = Comparison.read({"by": "values", "vary": "ratio=1,2", "size": 64})
+    weights = [v.settings.content.weight for v in values.variants({"style.weight": "3"})]
+    assert weights == [3, 6]
+    presets = Comparison.read({"presets": "baseline,tuned"}).variants({"seed": "7"})
+    assert {variant.settings.seed for variant in presets} == {7}
+
+
+def test_without_a_size_each_preset_has_its_own():
+    variants = Comparison.read({"presets": "baseline,showcase", "size": None}).variants()
+    assert [v.settings.size for v in variants] == [
+        get(name).recipe.size for name in ("baseline", "showcase")
+    ]

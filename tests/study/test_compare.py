@@ -8,15 +8,16 @@ from PIL import ImageOps
 
 import nst.engines.estimate
 from nst.engines.optimize import losses_of, stylize
+from nst.engines.painters import Optimization
 from nst.names import Problem
 from nst.nn.vgg import Backbone
 from nst.pictures.images import open_picture
 from nst.settings.catalog import get, paintings, photos
 from nst.steps import last
 from nst.study import compare
-from nst.study.appearance import appearance
 from nst.study.compare import COMMON, Outcome
-from nst.study.measures import Judge
+from nst.study.judge import Judge
+from nst.study.measures import appearance
 from nst.study.variants import axis, grid, seconds
 
 STEPS = {"pyramid.iterations": "3"}
@@ -40,7 +41,7 @@ def different():
         {"size": 96},
     ]
     return [
-        replace(first, title=title, recipe=first.recipe.but(change))
+        replace(first, title=title, painter=first.painter.but(change))
         for title, change in zip(KINDS, changes, strict=True)
     ]
 
@@ -49,6 +50,19 @@ def end(steps):
     """The last of what a comparison yields."""
     *_, progress = steps
     return progress
+
+
+@pytest.fixture
+def painted_by(monkeypatch):
+    """Puts another engine in the place of the optimization."""
+
+    def use(engine):
+        def paint(self, photo, painting, memory=None):
+            return engine(photo, painting, self.settings, memory=memory)
+
+        monkeypatch.setattr(Optimization, "paint", paint)
+
+    return use
 
 
 def failing(error, seed=1):
@@ -91,7 +105,7 @@ def test_outcomes_are_in_the_order_of_the_variants(seen):
 @pytest.mark.parametrize("number", range(len(KINDS)), ids=KINDS)
 def test_a_result_is_bit_for_bit_that_of_a_run_alone(seen, photo, painting, number):
     outcome = seen[-1].outcomes[number]
-    alone = last(stylize(photo, painting, outcome.variant.recipe))
+    alone = last(stylize(photo, painting, outcome.variant.settings))
     assert same(outcome.result.picture, alone.picture)
     assert same(outcome.result.photo, alone.photo)
     assert outcome.result.history == alone.history
@@ -100,7 +114,7 @@ def test_a_result_is_bit_for_bit_that_of_a_run_alone(seen, photo, painting, numb
 @pytest.mark.parametrize("number", range(len(KINDS)), ids=KINDS)
 def test_a_result_is_measured_by_the_network_that_did_not_paint(seen, photo, painting, number):
     outcome = seen[-1].outcomes[number]
-    picture, painter = outcome.result.picture, outcome.variant.recipe.backbone.network
+    picture, painter = outcome.result.picture, outcome.variant.settings.backbone.network
     assert {painter, outcome.measured_by} == {"vgg16", "vgg19"}
     judge = Judge.of(photo, painting, picture.size, network=outcome.measured_by)
     assert outcome.measures == judge.measure(picture)
@@ -165,12 +179,13 @@ def test_the_share_goes_up_from_0_to_1(seen):
     assert all(progress.seconds_left >= 0 for progress in seen)
 
 
-def test_the_share_does_not_fall_where_a_run_is_slower_than_foreseen(photo, painting):
+def test_the_share_does_not_fall_where_a_run_is_slower_than_foreseen(photo, painting, painted_by):
     def slow(photo, painting, recipe, **options):
         for step in stylize(photo, painting, recipe, **options):
             yield replace(step, seconds_left=100 * step.index)
 
-    seen = list(compare.run(photo, painting, seeds(2), stylize=slow))
+    painted_by(slow)
+    seen = list(compare.run(photo, painting, seeds(2)))
     shares = [progress.share for progress in seen]
     assert shares == sorted(shares)
     assert max(progress.seconds_left for progress in seen) > 199
@@ -194,37 +209,34 @@ def test_no_variants_are_done_at_once(photo, painting):
 # Failures
 
 
-def test_a_problem_is_the_sentence_of_its_variant_and_the_others_stand(photo, painting):
+def test_a_problem_is_the_sentence_of_its_variant_and_the_others_stand(photo, painting, painted_by):
     kept = []
-    steps = compare.run(
-        photo,
-        painting,
-        seeds(3),
-        stylize=failing(Problem("No paint is left.")),
-        keep=lambda outcome, *_: kept.append(outcome),
-    )
+    painted_by(failing(Problem("No paint is left.")))
+    keep = lambda outcome, *_: kept.append(outcome)  # noqa: E731
+    steps = compare.run(photo, painting, seeds(3), keep=keep)
     first, second, third = end(steps).outcomes
     assert second == Outcome(seeds(3)[1], error="No paint is left.")
     assert kept == [first, third]
-    alone = last(stylize(photo, painting, first.variant.recipe))
+    alone = last(stylize(photo, painting, first.variant.settings))
     for outcome in (first, third):
         assert same(outcome.result.picture, alone.picture)
         assert outcome.error == ""
 
 
-def test_what_nobody_expected_is_logged_and_the_others_stand(photo, painting, caplog):
-    engine = failing(ZeroDivisionError("3 / 0"), seed=0)
-    outcomes = end(compare.run(photo, painting, seeds(2), stylize=engine)).outcomes
+def test_what_nobody_expected_is_logged_and_the_others_stand(photo, painting, caplog, painted_by):
+    painted_by(failing(ZeroDivisionError("3 / 0"), seed=0))
+    outcomes = end(compare.run(photo, painting, seeds(2))).outcomes
     assert [outcome.error for outcome in outcomes] == ["Something went wrong here.", ""]
     assert [outcome.result is None for outcome in outcomes] == [True, False]
     assert "ZeroDivisionError: 3 / 0" in caplog.text
 
 
-def test_a_run_without_a_result_is_a_failure(photo, painting):
+def test_a_run_without_a_result_is_a_failure(photo, painting, painted_by):
     def nothing(photo, painting, recipe, **options):
         yield next(stylize(photo, painting, recipe, **options))
 
-    outcomes = end(compare.run(photo, painting, seeds(2), stylize=nothing)).outcomes
+    painted_by(nothing)
+    outcomes = end(compare.run(photo, painting, seeds(2))).outcomes
     assert [outcome.error for outcome in outcomes] == ["Something went wrong here."] * 2
 
 
@@ -244,7 +256,7 @@ def test_what_does_not_fit_the_memory_says_what_would(photo, painting, monkeypat
 # Stopping
 
 
-def test_closing_a_comparison_closes_the_run(photo, painting):
+def test_closing_a_comparison_closes_the_run(photo, painting, painted_by):
     closed = []
 
     def engine(*pictures, **options):
@@ -253,7 +265,8 @@ def test_closing_a_comparison_closes_the_run(photo, painting):
         finally:
             closed.append(True)
 
-    steps = compare.run(photo, painting, seeds(3, steps=1000), stylize=engine)
+    painted_by(engine)
+    steps = compare.run(photo, painting, seeds(3, steps=1000))
     seen = [next(steps) for _ in range(3)]
     assert closed == []
     steps.close()
@@ -267,12 +280,15 @@ def test_what_was_done_before_the_stop_is_whole(photo, painting):
     progress = next(progress for progress in steps if progress.outcomes)
     steps.close()
     (outcome,) = progress.outcomes
-    assert same(outcome.result.picture, last(stylize(photo, painting, seeds(1)[0].recipe)).picture)
+    assert same(
+        outcome.result.picture, last(stylize(photo, painting, seeds(1)[0].settings)).picture
+    )
     assert outcome.measures and outcome.looks and outcome.common
 
 
-def test_nothing_is_painted_before_the_first_step_is_asked_for(photo, painting):
-    steps = compare.run(photo, painting, seeds(2), stylize=never)
+def test_nothing_is_painted_before_the_first_step_is_asked_for(photo, painting, painted_by):
+    painted_by(never)
+    steps = compare.run(photo, painting, seeds(2))
     assert next(steps).outcomes == ()
     steps.close()
 
@@ -289,7 +305,7 @@ def test_an_earlier_result_is_the_photo_or_the_painting_of_another(photo, painti
     pictures = [(photo, painting), (photo, fed), (fed, painting)]
     judge = Judge.of(photo, painting, fed.size, network="vgg16")
     for outcome, pair in zip(outcomes, pictures, strict=True):
-        alone = last(stylize(*pair, outcome.variant.recipe))
+        alone = last(stylize(*pair, outcome.variant.settings))
         assert same(outcome.result.picture, alone.picture)
         # Judged beside what everything began with.
         assert outcome.measures == judge.measure(alone.picture)
@@ -298,11 +314,11 @@ def test_an_earlier_result_is_the_photo_or_the_painting_of_another(photo, painti
     assert len({outcome.result.picture.tobytes() for outcome in outcomes}) == 3
 
 
-def test_a_variant_of_a_failed_result_says_so(photo, painting):
+def test_a_variant_of_a_failed_result_says_so(photo, painting, painted_by):
     first, second, third = seeds(3)
     second = replace(second, photo=f"result:{first.title}")
-    engine = failing(Problem("No paint is left."), seed=0)
-    outcomes = end(compare.run(photo, painting, [first, second, third], stylize=engine)).outcomes
+    painted_by(failing(Problem("No paint is left."), seed=0))
+    outcomes = end(compare.run(photo, painting, [first, second, third])).outcomes
     assert [outcome.error for outcome in outcomes] == [
         "No paint is left.",
         f"It needs the result of “{first.title}”, which failed.",
@@ -316,7 +332,7 @@ def test_a_variant_may_have_bundled_pictures_of_its_own():
     first, second = seeds(2, steps=1)
     second = replace(second, photo="cat", painting="great_wave")
     outcomes = end(compare.run(*given, [first, second])).outcomes
-    alone = last(stylize(cat, wave, second.recipe))
+    alone = last(stylize(cat, wave, second.settings))
     assert same(outcomes[1].result.picture, alone.picture)
     judge = Judge.of(cat, wave, alone.picture.size, network="vgg16")
     assert outcomes[1].measures == judge.measure(alone.picture)
@@ -326,7 +342,7 @@ def test_a_variant_may_have_bundled_pictures_of_its_own():
 # What is known already
 
 
-def test_what_is_kept_is_recalled_and_not_painted(photo, painting):
+def test_what_is_kept_is_recalled_and_not_painted(photo, painting, painted_by):
     kept = {}
 
     def keep(outcome, photo, painting):
@@ -343,11 +359,11 @@ def test_what_is_kept_is_recalled_and_not_painted(photo, painting):
     assert [outcome for outcome, *_ in kept.values()] == list(first)
     assert kept[variants[1].title][1] is first[0].result.picture
     kept_again = []
+    painted_by(never)
     steps = compare.run(
         photo,
         painting,
         variants,
-        stylize=never,
         recall=recall,
         keep=lambda *shown: kept_again.append(shown),
     )

@@ -17,7 +17,8 @@ from nst.nn.vgg import NETWORKS, Backbone
 from nst.pictures.images import fit, open_picture, resized, to_tensor
 from nst.settings import catalog
 from nst.study import measures
-from nst.study.measures import MEASURES, Judge, Measures, OtherSize, Reading
+from nst.study.judge import OTHER, Judge, OtherSize, measuring_network
+from nst.study.measures import MEASURES, Measures, Reading
 
 SIDE = 96
 WRONG = ["great_wave", "composition_viii", "ink_landscape", "cafe_terrace", "grande_jatte"]
@@ -480,10 +481,10 @@ def test_pictures_with_transparency_or_gray_are_read(judge, photo):
 
 
 def test_the_measuring_network_is_the_other_one():
-    assert {name: measures.measuring_network(name) for name in NETWORKS} == measures.OTHER
-    assert all(one != other for one, other in measures.OTHER.items())
+    assert {name: measuring_network(name) for name in NETWORKS} == OTHER
+    assert all(one != other for one, other in OTHER.items())
     with pytest.raises(UnknownName, match="vgg91"):
-        measures.measuring_network("vgg91")
+        measuring_network("vgg91")
     with pytest.raises(UnknownName, match="vgg61"):
         Judge.of(constant((8, 8), (0, 0, 0)), constant((8, 8), (9, 9, 9)), (8, 8), "vgg61")
 

@@ -32,7 +32,7 @@ def test_a_row_has_the_numbers_of_the_run(outcomes):
     outcome = outcomes[0]
     numbers, report = row(outcome), outcome.result.report
     for name in ("seconds", "iterations", "seconds_per_iteration"):
-        assert numbers[name] == report[name]
+        assert numbers[name] == getattr(report, name)
     assert numbers["iterations"] == 2
     losses = outcome.result.history[-1]
     assert numbers["total_loss"] == losses.total
@@ -110,10 +110,10 @@ def test_the_json_has_everything_of_each_variant(tree, outcomes):
 
 def test_the_json_is_enough_to_paint_a_variant_again(tree, outcomes, photo, painting):
     for kept, outcome in zip(tree["variants"], outcomes, strict=True):
-        assert get(kept["preset"]).recipe.but(kept["changes"]) == outcome.variant.recipe
+        assert get(kept["preset"]).recipe.but(kept["changes"]) == outcome.variant.settings
     kept, outcome = tree["variants"][2], outcomes[2]
     recipe = Recipe.read(kept["report"]["settings"])
-    assert recipe == outcome.variant.recipe
+    assert recipe == outcome.variant.settings
     again = last(stylize(photo, painting, recipe, precision=kept["report"]["precision"]))
     assert again.picture.tobytes() == outcome.result.picture.tobytes()
 

@@ -1,6 +1,7 @@
 """Which variants are painted, and which are refused before anything is."""
 
 import re
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -17,7 +18,6 @@ from nst.study.variants import (
     MOST_CELLS,
     Axis,
     TooMuch,
-    Variant,
     axis,
     grid,
     of_presets,
@@ -86,7 +86,7 @@ def test_presets_are_compared_as_they_are_in_the_order_given():
     variants = of_presets(["tuned", "quick", "gatys"])
     assert [v.preset for v in variants] == ["tuned", "quick", "gatys"]
     assert [v.title for v in variants] == [get(v.preset).title for v in variants]
-    assert [v.recipe for v in variants] == [get(v.preset).recipe for v in variants]
+    assert [v.settings for v in variants] == [get(v.preset).recipe for v in variants]
     assert [v.place for v in variants] == [(0, 0), (0, 1), (0, 2)]
     assert not any(v.changes for v in variants)
 
@@ -130,7 +130,7 @@ def test_two_to_six_values_are_compared(count):
 
 
 def test_without_a_size_values_are_painted_at_the_presets_own():
-    assert {v.recipe.size for v in of_values(BASELINE.name, seeds(2))} == {BASELINE.recipe.size}
+    assert {v.settings.size for v in of_values(BASELINE.name, seeds(2))} == {BASELINE.recipe.size}
 
 
 # Grids
@@ -139,7 +139,7 @@ def test_without_a_size_values_are_painted_at_the_presets_own():
 def test_the_first_axis_goes_across_and_the_second_down():
     variants = grid(BASELINE.name, [axis("seed=1,2,3"), axis("start.noise=0.25,0.5")], 64)
     wanted = [(noise, seed) for noise in (0.25, 0.5) for seed in (1, 2, 3)]
-    assert [(v.recipe.start.noise, v.recipe.seed) for v in variants] == wanted
+    assert [(v.settings.start.noise, v.settings.seed) for v in variants] == wanted
     assert [v.place for v in variants] == [*product(range(2), range(3))]
     assert [v.title for v in variants][:4] == ["1, 0.25", "2, 0.25", "3, 0.25", "1, 0.5"]
     assert {v.preset for v in variants} == {"baseline"}
@@ -152,21 +152,25 @@ def test_a_grid_of_one_axis_is_one_row():
 
 def test_layer_tables_are_one_value_each():
     along = axis("style.layers=conv1_1=1, conv2_1=0.5; conv3_1")
-    tables = [v.recipe.style.layers for v in grid(BASELINE.name, [along], 64)]
+    tables = [v.settings.style.layers for v in grid(BASELINE.name, [along], 64)]
     assert tables == [{"conv1_1": 1, "conv2_1": 0.5}, {"conv3_1": 1}]
 
 
 def test_settings_of_a_grid_are_for_all_cells():
     settings = {"pyramid.iterations": "3", "start.noise": "0.5"}
     variants = grid(BASELINE.name, [axis("start.noise=0,1"), axis("seed=1,2")], 64, settings)
-    assert {v.recipe.iterations for v in variants} == {3}
-    assert [v.recipe.start.noise for v in variants] == [0, 1, 0, 1]
+    assert {v.settings.iterations for v in variants} == {3}
+    assert [v.settings.start.noise for v in variants] == [0, 1, 0, 1]
 
 
 def test_a_size_can_be_varied():
     along = axis("size=64,96,128")
     for size in (None, 256):
-        assert [v.recipe.size for v in grid(BASELINE.name, [along], size)] == [64, 96, 128]
+        assert [v.settings.size for v in grid(BASELINE.name, [along], size)] == [
+            64,
+            96,
+            128,
+        ]
 
 
 def test_a_grid_has_36_cells_at_most():
@@ -214,7 +218,7 @@ def test_changes_are_enough_to_make_a_variant_of_its_preset(text):
     for preset in (get("quick"), get("cs229")):
         for variant in grid(preset.name, [axis(text)], 64):
             assert variant.changes
-            assert preset.recipe.but(variant.changes) == variant.recipe
+            assert preset.recipe.but(variant.changes) == variant.settings
 
 
 # How long it takes
@@ -230,7 +234,7 @@ def machine(monkeypatch):
 
 def test_the_seconds_include_the_measuring():
     (variant,) = grid(BASELINE.name, [seeds(1)], 64)
-    foreseen = estimate(variant.recipe, *SIZES)
+    foreseen = estimate(variant.settings, *SIZES)
     (found,) = seconds([variant], *SIZES)
     assert found == pytest.approx(foreseen.seconds + MEASURING * foreseen.levels[-1][1])
 
@@ -241,7 +245,7 @@ def test_what_is_short_enough_is_estimated():
 
 
 def resized(variants, size):
-    return [Variant(v.title, v.preset, v.recipe.but({"size": size})) for v in variants]
+    return [replace(v, painter=v.painter.but({"size": size})) for v in variants]
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,8 @@ from nst.nn.vgg import Backbone
 from nst.settings.recipe import SwapSettings
 from nst.settings.training import InverseRecipe, inverse_training, inverse_trainings
 from nst.training.decoder import STATISTICS_CROPS, train_inverse
-from nst.training.loop import BadTraining, Crops, find_photos
-from tests.cli.test_compare import invoke
-from tests.training.test_network import ALONE, noise
+from nst.training.photos import BadTraining, Crops, find_photos
+from tests.helpers import ALONE, invoke, noise
 
 PRECISE = replace(ALONE, precision="float32")
 TINY = {"layer": "conv2_1", "data.side": 64, "data.batch": 2, "schedule.iterations": 6}
@@ -52,8 +51,8 @@ def uneven(layer):
     return decoder
 
 
-def steps(photos, made, count=None, crew=PRECISE, **options):
-    with closing(train_inverse(photos, made, crew, **options)) as running:
+def steps(photos, made, count=None, fleet=PRECISE, **options):
+    with closing(train_inverse(photos, made, fleet, **options)) as running:
         return list(islice(running, count))
 
 

@@ -17,18 +17,19 @@ from PIL import Image
 
 import nst.training.loop
 import nst.training.network
-from nst.machine import calibration
+import nst.training.photos
 from nst.nn.transformer import TransformerNetwork
 from nst.nn.vgg import Backbone
 from nst.pictures.formats import NAMES
 from nst.pictures.images import fit, resized, to_tensor
 from nst.settings.training import TrainingRecipe
-from nst.training.loop import BadTraining, Crops, Fleet, find_photos
+from nst.training.fleet import Fleet
 from nst.training.network import train
+from nst.training.photos import BadTraining, Crops, find_photos
+from tests.helpers import ALONE, noise
 from tests.nn.test_transformer import PlainNetwork, plain_name
 
 ROOT = Path(__file__).parents[2]
-ALONE = Fleet(0, 1, torch.device("cpu"), calibration().precision)
 TINY = {
     "network.width": 4,
     "network.blocks": 1,
@@ -48,12 +49,6 @@ def recipe(**changes):
     """A tiny one; `schedule__warm_up` stands for `schedule.warm_up`."""
     dotted = {name.replace("__", "."): value for name, value in changes.items()}
     return TrainingRecipe().but({**TINY, **dotted})
-
-
-def noise(width, height, seed):
-    """Blurred, so that there are shapes."""
-    pixels = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), np.uint8)
-    return Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC)
 
 
 @pytest.fixture(scope="module")
@@ -385,17 +380,17 @@ def test_every_step_and_process_has_noise_of_its_own_of_the_wanted_deviation():
     photo = torch.zeros(1, 3, 64, 64)
 
     def noise_at(done, rank, count=2):
-        crew = Fleet(rank, count, torch.device("cpu"), "float32")
-        training = SimpleNamespace(recipe=made, done=done, crew=crew)
+        fleet = Fleet(rank, count, torch.device("cpu"), "float32")
+        training = SimpleNamespace(recipe=made, done=done, fleet=fleet)
         return nst.training.network._noise(photo, 4, nst.training.loop._Training._draw(training))
 
     made = recipe()
     drawn_once = [noise_at(done, rank) for done in (0, 1, 2) for rank in (0, 1)]
-    assert len({noise.sum().item() for noise in drawn_once}) == 6
-    for noise in drawn_once:
+    assert len({one.sum().item() for one in drawn_once}) == 6
+    for one in drawn_once:
         # 12288 numbers: the deviation is known to 0.6 %, the mean to 0.036.
-        assert noise.std().item() == pytest.approx(4, rel=0.03)
-        assert abs(noise.mean().item()) < 0.2
+        assert one.std().item() == pytest.approx(4, rel=0.03)
+        assert abs(one.mean().item()) < 0.2
     assert torch.equal(noise_at(2, 1), drawn_once[-1])
 
 
@@ -549,9 +544,9 @@ def test_a_state_of_another_training_is_refused(changed, painting, photos, tmp_p
     picture = painting.rotate(180) if changed == "painting" else painting
     given = photos
     if changed == "order":
-        given = nst.training.loop.Photos(photos.paths[::-1])
+        given = nst.training.photos.Photos(photos.paths[::-1])
     if changed == "fewer photos":
-        given = nst.training.loop.Photos(photos.paths[1:])
+        given = nst.training.photos.Photos(photos.paths[1:])
     with pytest.raises(BadTraining, match=r"other pictures or other settings"):
         steps(picture, given, made, 1, state=tmp_path / "a.state")
 
@@ -665,9 +660,9 @@ def test_the_report_tells_how_the_network_came_about(painting, photos, precise):
 
 
 def test_a_batch_that_the_processes_cannot_share_is_refused(painting, photos):
-    crew = Fleet(0, 4, torch.device("cpu"), "float32")
+    fleet = Fleet(0, 4, torch.device("cpu"), "float32")
     with pytest.raises(BadTraining, match=r"`data.batch` is 2: .* multiple of the 4 processes\."):
-        next(train(painting, photos, recipe(), crew))
+        next(train(painting, photos, recipe(), fleet))
 
 
 # Several processes

@@ -5,8 +5,7 @@ from dataclasses import replace
 import pytest
 
 from nst.pictures.images import resized
-from nst.study.drawings import comparison_sheet, panel, sheet_title, sweep_sheet
-from nst.study.sheets import LEAST_WIDTH, MARGIN
+from nst.study.sheets import LEAST_WIDTH, MARGIN, comparison_sheet, panel, sheet_title, sweep_sheet
 from nst.study.tables import row
 from nst.study.variants import axis, grid
 

@@ -5,11 +5,12 @@ from itertools import pairwise
 
 import pytest
 
+from nst.engines.painters import Optimization
 from nst.names import UnknownName
 from nst.settings.base import BadSetting
 from nst.settings.catalog import all_presets, get
 from nst.settings.recipe import Recipe, setting_names
-from nst.study.knobs import KNOBS, PROFILES, STYLE_LAYERS, label, turned, varied, varied_names
+from nst.study.variants import KNOBS, PROFILES, STYLE_LAYERS, label, turned, varied, varied_names
 
 BASE = Recipe().but({"style.weight": 2, "pyramid.scales": [0.5, 1], "pyramid.iterations": [30, 10]})
 LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
@@ -154,11 +155,11 @@ def test_knobs_and_settings_can_be_varied_and_have_labels():
 
 
 def test_settings_and_knobs_work_together_in_any_order():
-    recipe = get("quick").recipe
+    painter = Optimization(get("quick").recipe)
     both = {"ratio": "4", "style.weight": "10"}
     for changes in (both, dict(reversed(both.items()))):
-        assert varied(recipe, changes).content.weight == 40
+        assert varied(painter, changes).settings.content.weight == 40
     scales = {"pyramid.iterations": "5,6", "pyramid.scales": "0.5,1"}
-    assert varied(recipe, scales).pyramid.iterations == (5, 6)
+    assert varied(painter, scales).settings.pyramid.iterations == (5, 6)
     with pytest.raises(BadSetting, match="sede"):
-        varied(recipe, {"sede": "1"})
+        varied(painter, {"sede": "1"})

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from nst.study.appearance import appearance
+from nst.study.measures import appearance
 
 
 def plain(color):

@@ -1,4 +1,4 @@
-"""The instant part of the main page: trained styles, whose results appear at once."""
+"""The part of the main page for trained networks, whose results appear at once."""
 
 import asyncio
 import json
@@ -14,9 +14,9 @@ from anyio import to_thread
 from pydantic import ValidationError
 
 from nst.checkpoints import hub
-from nst.checkpoints.layouts import NOTHING
+from nst.checkpoints.files import NOTHING
 from nst.engines.estimate import duration
-from nst.engines.trained import COMMON_SIZE, FastSettings
+from nst.engines.outputs import summary
 from nst.files import whole
 from nst.nn.vgg import NETWORKS
 from nst.pages.live import plot
@@ -24,9 +24,10 @@ from nst.pages.parts import bar, described, style_cards
 from nst.pages.runs import Run
 from nst.pages.words import literal
 from nst.pictures.images import save_png
-from nst.settings import catalog
-from nst.settings.base import BadSetting
-from nst.settings.catalog import paintings
+from nst.report import RunReport
+from nst.settings.base import COMMON_SIZE, BadSetting
+from nst.settings.catalog import DEFAULT_PRESET, get, paintings
+from nst.settings.onepass import TrainedSettings
 from nst.steps import Result
 from nst.study.gallery import example
 
@@ -34,13 +35,13 @@ LARGEST = 2048  # pixels of the long side of a result on the page
 LOOK = 0.2  # seconds between two looks at a download
 PATIENCE = 60  # seconds without a byte of a download
 PREFIX = "instant."  # of the names of its settings there
-DEFAULT = FastSettings(size=COMMON_SIZE)
+DEFAULTS = TrainedSettings(size=COMMON_SIZE)
 INPUTS = 4  # the checkpoint and its settings
 
 
 @dataclass(frozen=True)
 class Styles:
-    """The inputs of the instant part. `checkpoint` is hidden, and empty while it is not in use."""
+    """The inputs for trained networks. `checkpoint` is hidden, and empty while it is not in use."""
 
     cards: gr.Gallery
     controls: gr.Group
@@ -65,7 +66,7 @@ def styles(cards: gr.Gallery) -> Styles:
     """Draws what belongs to them where it is called."""
     with gr.Group(elem_id="instant") as controls:  # an empty address has a style in use
         strength = gr.Slider(
-            0, 1, DEFAULT.strength, label="Strength", step=0.05, buttons=[], elem_id="strength"
+            0, 1, DEFAULTS.strength, label="Strength", step=0.05, buttons=[], elem_id="strength"
         )
         with gr.Row():
             size = gr.Number(
@@ -77,7 +78,7 @@ def styles(cards: gr.Gallery) -> Styles:
                 elem_id="fast-size",
             )
             keep_colors = gr.Checkbox(
-                DEFAULT.keep_colors,
+                DEFAULTS.keep_colors,
                 label="Keep the photo's colors",
                 info="Refine paints in the painting's",
                 min_width=120,
@@ -97,34 +98,30 @@ def styles(cards: gr.Gallery) -> Styles:
     return Styles(cards, controls, checkpoint, strength, keep_colors, size, remote)
 
 
-def settings(strength: float, keep_colors: bool, size: float | None) -> FastSettings:
-    """Of the inputs. Raises `BadSetting`."""
+def settings(strength: float, keep_colors: bool, size: float | None) -> TrainedSettings:
+    """Settings that the inputs show. Raises `BadSetting`."""
     if size is None or not 64 <= size <= LARGEST:
         raise BadSetting(f"`Picture size` must be 64 to {LARGEST} pixels.")
-    if strength is None:
-        raise BadSetting("`Strength` must be 0 to 1.")
-    try:
-        return FastSettings(size=int(size), strength=strength, keep_colors=bool(keep_colors))
-    except ValidationError as error:
-        raise BadSetting(f"`Strength`: {error.errors()[0]['msg']}.") from None
+    given = {"size": int(size), "strength": strength, "keep_colors": bool(keep_colors)}
+    return TrainedSettings.read(given)
 
 
-def changes(chosen: FastSettings, strength: float = DEFAULT.strength) -> dict[str, Any]:
+def changes(chosen: TrainedSettings, strength: float = DEFAULTS.strength) -> dict[str, Any]:
     """What the page's address carries: settings that are not the default."""
-    default = DEFAULT.model_copy(update={"strength": strength})
+    default = DEFAULTS.model_copy(update={"strength": strength})
     return {PREFIX + name: value for name, value in chosen if value != getattr(default, name)}
 
 
 def read(
-    query: Mapping[str, str], strength: float = DEFAULT.strength
-) -> tuple[FastSettings, list[str]]:
+    query: Mapping[str, str], strength: float = DEFAULTS.strength
+) -> tuple[TrainedSettings, list[str]]:
     """The settings in an address, and the parts that could not be restored."""
-    default = DEFAULT.model_copy(update={"strength": strength})
+    default = DEFAULTS.model_copy(update={"strength": strength})
     chosen, lost = default, []
-    for name in FastSettings.model_fields:
+    for name in TrainedSettings.model_fields:
         if PREFIX + name in query:
             try:
-                changed = FastSettings.model_validate(
+                changed = TrainedSettings.model_validate(
                     chosen.model_dump() | {name: query[PREFIX + name]}
                 )
                 settings(changed.strength, changed.keep_colors, changed.size)
@@ -167,12 +164,12 @@ def _before(notes: Mapping[str, Any]) -> str:
 
 def _beside(entry: hub.Entry) -> str:
     """Its scores in the gallery, as shares of the default preset's."""
-    scores = json.loads(example(entry).with_suffix(".json").read_text("utf-8"))["scores"]
-    instant, painted = scores["instant"], scores[catalog.DEFAULT]
+    scores = json.loads(example(entry.name).with_suffix(".json").read_text("utf-8"))["scores"]
+    instant, painted = scores["instant"], scores[DEFAULT_PRESET]
     style, content = (f"{instant[term] / painted[term]:.2f}" for term in ("style", "content"))
     return (
-        f"Beside the preset {catalog.get(catalog.DEFAULT).title}, its style loss is {style} and "
-        f"its content loss {content} times as large."
+        f"Beside the preset {get(DEFAULT_PRESET).title}, its style loss is {style} and its "
+        f"content loss {content} times as large."
     )
 
 
@@ -216,24 +213,23 @@ async def fetched(text: str) -> AsyncIterator[str | hub.Loaded]:
         yield bar(share, f"Downloading {entry.title}: {done / 1e6:.1f} of {total / 1e6:.1f} MB")
 
 
-def words(summary: str) -> str:
+def words(text: str) -> str:
     """What a finished result says above it, as HTML."""
-    return f"<p><b>{literal(summary)}</b></p>"
+    return f"<p><b>{literal(text)}</b></p>"
 
 
-def shown(
-    run: Run, result: Result, report: Mapping[str, Any], label: str, summary: str
-) -> Iterator[tuple[Any, ...]]:
-    """The page's outputs for an instant result, unless the visitor has chosen something else."""
+def shown(run: Run, result: Result, report: RunReport, label: str) -> Iterator[tuple[Any, ...]]:
+    """The page's outputs for a result in one pass, unless the visitor has chosen something else."""
     name = label.replace("/", "-").replace(":", "-")
     folder = run.folder()
     png, notes = folder / f"{name}.png", folder / f"{name}.json"
-    save_png(result.picture, png, report)
+    kept = report.as_dict()
+    save_png(result.picture, png, kept)
     with whole(notes) as new:
-        new.write_text(json.dumps(report, indent=2, ensure_ascii=False), "utf-8")
+        new.write_text(json.dumps(kept, indent=2, ensure_ascii=False), "utf-8")
     if run.over:
         return
     pair = (result.photo, result.picture)
     files = (gr.DownloadButton(value=str(path), interactive=True) for path in (png, notes))
     no_lapse = gr.DownloadButton(value=None, interactive=False)
-    yield words(summary), str(png), pair, plot([]), report, *files, no_lapse, gr.skip()
+    yield words(summary(report)), str(png), pair, plot([]), kept, *files, no_lapse, gr.skip()

@@ -1,4 +1,4 @@
-"""The instant styles on the main page, in a real browser, over the API and from a local Hub."""
+"""Trained networks on the main page, in a real browser, over the API and from a local Hub."""
 
 import json
 import re
@@ -88,7 +88,7 @@ def test_strength_and_colors_act_at_once_and_are_in_the_link(visit):
     wait_for_another(page, before)
 
 
-def test_a_link_restores_an_instant_result(visit):
+def test_a_link_restores_a_result_in_one_pass(visit):
     name = STYLES[2]
     page = visit(f"checkpoint={name}&photo=cat&instant.strength=0.5&instant.size=300")
     expect(page.locator("#status")).to_contain_text(f"{name}: 300 ×")
@@ -107,18 +107,18 @@ def test_a_damaged_link_still_shows_something(visit, bad):
     expect(page.locator("#status")).to_contain_text("pixels in")
 
 
-def test_the_files_of_an_instant_result_carry_its_settings(visit, tmp_path):
+def test_the_files_of_a_result_in_one_pass_carry_its_settings(visit, tmp_path):
     page = visit("instant.size=256")
     choose(page, STYLES[1])
-    report = read_report(downloaded(page, "#png", tmp_path))
+    report = read_report(downloaded(page, "#png", tmp_path)).as_dict()
     assert report["checkpoint"]["name"] == STYLES[1]
     assert report["settings"] == {"size": 256, "strength": 1.0, "keep_colors": False}
     assert report == json.loads(downloaded(page, "#json", tmp_path).read_text("utf-8"))
     expect(page.locator("#lapse")).to_be_disabled()
 
 
-def test_refine_starts_from_the_instant_result(visit, engine, tmp_path):
-    """After one step the picture must still be nearer to the instant result than to the photo."""
+def test_refine_starts_from_the_result_in_one_pass(visit, engine, tmp_path):
+    """After one step the picture must still be nearer to that result than to the photo."""
     page = visit(
         f"checkpoint={FIRST}&photo=cat&instant.size=128&size=128&preset=baseline&iterations=1"
     )
@@ -131,7 +131,7 @@ def test_refine_starts_from_the_instant_result(visit, engine, tmp_path):
     refined = open_picture(path)
     original = resized(open_picture(photos()["cat"].path), refined.size)
     assert difference(refined, instant) < difference(refined, original) / 2
-    assert read_report(path)["settings"]["start"]["image"] == "picture"
+    assert read_report(path).settings["start"]["image"] == "picture"
 
 
 def test_refining_keeps_the_size_and_the_details_of_what_is_shown(visit, engine, tmp_path):
@@ -139,7 +139,7 @@ def test_refining_keeps_the_size_and_the_details_of_what_is_shown(visit, engine,
     expect(page.locator("#status")).to_contain_text(f"{FIRST}: 128 ×")
     press_stylize(page)
     expect(page.locator("#status")).to_contain_text("Done: 128 ×", timeout=SLOW)
-    recipe = read_report(downloaded(page, "#png", tmp_path))["settings"]
+    recipe = read_report(downloaded(page, "#png", tmp_path)).settings
     assert recipe["pyramid"]["scales"] == [1.0]
 
 
@@ -161,7 +161,7 @@ def test_a_style_that_cannot_be_had_leaves_a_usable_page(visit, engine, monkeypa
     assert engine.started == 0
 
 
-def test_a_preset_or_a_painting_leaves_the_instant_styles(visit):
+def test_a_preset_or_a_painting_leaves_the_trained_styles(visit):
     page = visit()
     page.locator("#presets .thumbnail-item").nth(1).click()
     wait_for_query(page, checkpoint=None)
