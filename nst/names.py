@@ -71,8 +71,9 @@ def sentence(problem: Mapping[str, Any]) -> str:
     name = f"`{field_of(problem)}`" if problem["loc"] else "it"
     if problem["type"] == "missing":
         return f"{name} is missing."
-    wanted = WANTED.get(problem["type"], problem["msg"]).format(**problem.get("ctx", {}))
-    wanted = wanted.removeprefix("Value error, ").replace("Input should be", "it must be")
+    ours = WANTED.get(problem["type"])
+    theirs = problem["msg"].removeprefix("Value error, ").replace("Input should be", "it must be")
+    wanted = ours.format(**problem.get("ctx", {})) if ours else theirs
     return f"{name} is {shortened(problem['input'])}: {wanted}."
 
 

@@ -1,5 +1,5 @@
 import pytest
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from nst.names import Problem, UnknownName, pick, printable, sentence, suggest
 
@@ -62,6 +62,12 @@ class Numbers(BaseModel):
     share: float = 0
     parts: tuple[int, ...] = Field((1,), min_length=1)
     more: dict[str, int] = {}
+    word: str = ""
+
+    @field_validator("word")
+    @classmethod
+    def _refused(cls, word):
+        raise ValueError(f"nobody says {word}")
 
 
 @pytest.mark.parametrize(
@@ -73,6 +79,7 @@ class Numbers(BaseModel):
         ({"parts": ()}, "`parts` is (): at least 1 would work."),
         ({"parts": 3}, "`parts` is 3: it must be a list."),
         ({"more": 3}, "`more` is 3: it must be a table."),
+        ({"word": "{x}"}, "`word` is '{x}': nobody says {x}."),
     ],
 )
 def test_an_error_of_the_library_is_a_sentence_of_ours(tree, words):

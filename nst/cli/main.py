@@ -111,13 +111,10 @@ def stylize(
     console.print(f"{name}: {painter.described(content.size, style.size)}")
     result = _watch(painter.paint(content, style), name, lapse.see if lapse else lambda step: None)
     report = painter.signed(result.report, name, Path(photo).name, Path(painting or "").name)
-    _save(result, report, output, report_file)
+    _save(result, report, output, report_file)  # before what is less dear
     if lapse and time_lapse:
         lapse.add(result.picture)
         save_time_lapse(lapse.frames, time_lapse)
-    if report.warning:
-        console.print(report.warning, style="yellow", soft_wrap=True)
-    console.print(f"{output}: {summary(report)}", soft_wrap=True)
 
 
 @app.command()
@@ -155,12 +152,15 @@ def gallery(
 
 
 def _save(result: Result, report: RunReport, output: Path, report_file: Path | None) -> None:
-    """Writes the picture with its report inside, and beside it if asked."""
+    """Writes the picture with its report inside, and beside it if asked, and says so."""
     tree = report.as_dict()
     save_png(result.picture, output, tree)
     if report_file:
         with whole(report_file) as new:
             new.write_text(json.dumps(tree, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    if report.warning:
+        console.print(report.warning, style="yellow", soft_wrap=True)
+    console.print(f"{output}: {summary(report)}", soft_wrap=True)
 
 
 def _begun(preset: str | None) -> tuple[str, Painter]:

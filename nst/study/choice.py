@@ -26,6 +26,7 @@ from nst.study.variants import (
 )
 
 READY = ROOT / "comparisons.toml"
+USUAL_AXIS = "content-layer=conv3_2,conv4_2,conv5_2"
 
 
 class _Choice(BaseModel):
@@ -64,7 +65,7 @@ class Comparison(_Choice):
     by: Literal["presets", "values", "figure"] = "presets"
     presets: tuple[str, ...] = ("baseline", "tuned")
     preset: str = DEFAULT_PRESET
-    vary: str = "content-layer=conv3_2,conv4_2,conv5_2"
+    vary: str = USUAL_AXIS
     figure: str = ""
     size: int | None = STUDY_SIZE
 
@@ -105,7 +106,7 @@ class Sweep(_Choice):
     """A grid over one or two settings of a preset."""
 
     preset: str = DEFAULT_PRESET
-    vary: str = "content-layer=conv3_2,conv4_2,conv5_2"
+    vary: str = USUAL_AXIS
     vary2: str = "ratio=0.4,4,40"
     size: int = STUDY_SIZE
 
